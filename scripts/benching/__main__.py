@@ -1,0 +1,58 @@
+"""Measures totohio beside its peers; `scripts/bench` starts it."""
+
+import argparse
+import os
+import resource
+import sys
+from pathlib import Path
+
+from measuring import FULL, QUICK, measure
+from peers import CLIENT_CORE, CROWD, PEERS, SERVER_CORE
+from reporting import plot, report
+
+DOCS = Path(__file__).parents[2] / "docs"
+SPARE_FILES = 500  # descriptors beside the connections
+
+
+def prepare() -> None:
+    """Take the core of the clients, and the descriptors that the idle connections need.
+
+    Raises:
+        SystemExit: The machine has not got them.
+    """
+    if not {SERVER_CORE, CLIENT_CORE} <= os.sched_getaffinity(0):
+        sys.exit(f"the bench needs the cores {SERVER_CORE} and {CLIENT_CORE}")
+    os.sched_setaffinity(0, {CLIENT_CORE})
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = CROWD + SPARE_FILES
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        sys.exit(f"the bench needs {needed} open files, and only {hard} are allowed (ulimit -Hn)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(needed, 2 * CROWD) if hard > 2 * CROWD else hard, hard))
+
+
+def main() -> None:
+    """Measure as the command line says, print the tables, and keep those of a full run."""
+    names = [peer.name for peer in PEERS]
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measure totohio beside its peers.")
+    parser.add_argument("--quick", action="store_true", help="short rounds, for a first impression; writes no page")
+    parser.add_argument("--only", metavar="NAME,...", help=f"some of {', '.join(names)}; writes no page")
+    parser.add_argument("--docs", type=Path, default=DOCS, metavar="FOLDER", help="where the page goes (docs/)")
+    options = parser.parse_args()
+    chosen = options.only.split(",") if options.only else names
+    if unknown := set(chosen) - set(names):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    peers = [peer for peer in PEERS if peer.name in chosen]
+    plan = QUICK if options.quick else FULL
+    prepare()
+    figures = measure(peers, plan)
+    page = report(figures, peers, plan)
+    print(page)
+    if options.quick or options.only:
+        return
+    options.docs.mkdir(exist_ok=True)
+    (options.docs / "benchmarks.md").write_text(page, "utf-8")
+    plot(figures, peers, options.docs / "benchmarks.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The methods that totohio serves while it is measured."""

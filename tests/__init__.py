@@ -1,0 +1,1 @@
+"""The tests of totohio; the folders mirror those of the package."""

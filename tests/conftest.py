@@ -1,0 +1,93 @@
+"""What holds for every test: no unexpected error logs, and nothing skipped in CI."""
+
+import logging
+import os
+from collections.abc import Generator
+from typing import Any
+
+import hypothesis
+import pytest
+
+IN_CI = bool(os.environ.get("CI"))
+
+# A busy machine is no reason to fail; what to type to see a failure again is always worth printing.
+PROFILE = hypothesis.settings.get_profile("ci" if IN_CI else "default")
+hypothesis.settings.register_profile("totohio", parent=PROFILE, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("totohio")
+
+
+class ErrorLog(logging.Handler):
+    """Keeps what the server logs as errors while one test runs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.setFormatter(logging.Formatter("%(name)s: %(levelname)s: %(message)s"))
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record as text, its traceback included."""
+        self.texts.append(self.format(record))
+
+
+ERROR_LOG = pytest.StashKey[ErrorLog]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Listen to the server's logs from the setup of a test to the end of its teardown."""
+    log = item.stash[ERROR_LOG] = ErrorLog()
+    logger = logging.getLogger("totohio")
+    level = logger.level
+    logger.setLevel(min(level, logging.ERROR))  # 0 means the root's, which is low enough
+    logger.addHandler(log)
+    try:
+        return (yield)
+    finally:
+        logger.removeHandler(log)
+        logger.setLevel(level)
+
+
+def check_error_log(item: pytest.Item) -> None:
+    """Fail a test during which errors were logged, unless it is marked with ``expects_errors``."""
+    log = item.stash[ERROR_LOG]
+    texts, log.texts = log.texts, []
+    if texts and not item.get_closest_marker("expects_errors"):
+        pytest.fail("errors were logged that the test does not expect:\n" + "\n".join(texts), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Judge the test itself by what was logged until its end."""
+    yield
+    check_error_log(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Judge the teardown, where servers stop, by what was logged during it."""
+    yield
+    check_error_log(item)
+
+
+def fail_if_skipped(report: Any) -> None:
+    """Turn a skip into a failure, because green in CI must never mean "not run"."""
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{reason} (in CI nothing may be skipped)"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Judge skips of single tests."""
+    report = yield
+    fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Judge skips of whole modules."""
+    report = yield
+    fail_if_skipped(report)
+    return report

@@ -1,0 +1,18 @@
+"""The exchanges recorded from the original Toto framework, replayed against a server of ours."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ORACLE = Path(__file__).parents[2] / "shared" / "oracle"
+
+
+def test_recorded_exchanges_are_answered_as_the_original_did() -> None:
+    if not ORACLE.is_dir():
+        pytest.skip(f"the recorded exchanges are not at {ORACLE}")
+    command = [sys.executable, "replay.py", "--no-sessions", "--python", sys.executable, "transcripts.json"]
+    replay = subprocess.run(command, cwd=ORACLE, capture_output=True, text=True, check=False)
+    assert replay.returncode == 0, replay.stdout + replay.stderr
+    assert " 0 failed, 0 skipped of " in replay.stdout, replay.stdout

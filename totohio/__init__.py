@@ -1,0 +1,96 @@
+"""Totohio: an RPC server with batteries, on hio.
+
+A method is a module with ``invoke(handler, parameters)``; clients call it over HTTP by name, alone or in
+batches. The server is made of hio Doers: it runs by itself, or beside the Doers of a larger application.
+"""
+
+__version__ = "0.1.0"
+
+from totohio.app.handling import BatchHandlerProxy, TotoHandler
+from totohio.app.serving import TotoServer
+from totohio.app.settings import Settings
+from totohio.base.environing import Environment
+from totohio.base.errors import (
+    ERROR_BATCH_REFERENCE,
+    ERROR_FORBIDDEN,
+    ERROR_INVALID_HMAC,
+    ERROR_INVALID_METHOD,
+    ERROR_INVALID_RESPONSE_HMAC,
+    ERROR_INVALID_SESSION_ID,
+    ERROR_INVALID_USER_ID,
+    ERROR_MALFORMED_BODY,
+    ERROR_MISSING_METHOD,
+    ERROR_MISSING_PARAMS,
+    ERROR_NOT_AUTHORIZED,
+    ERROR_SERVER,
+    ERROR_STORE_UNAVAILABLE,
+    ERROR_TIMED_OUT,
+    ERROR_TOO_MANY_REQUESTS,
+    ERROR_USER_ID_EXISTS,
+    ERROR_USER_NOT_FOUND,
+    SettingsError,
+    TotohioError,
+    TotoException,
+)
+from totohio.base.futures import CancelledError, Future, InvalidStateError, sleep
+from totohio.core.marking import (
+    anonymous_session,
+    asynchronous,
+    authenticated,
+    authenticated_with_parameter,
+    default_parameters,
+    error_redirect,
+    jsonp,
+    optionally_authenticated,
+    raw_response,
+    requires,
+)
+from totohio.net.polling import PollingDoist
+from totohio.work.queues import AwaitableInstance, InstancePool, TaskQueue
+
+__all__ = [
+    "ERROR_BATCH_REFERENCE",
+    "ERROR_FORBIDDEN",
+    "ERROR_INVALID_HMAC",
+    "ERROR_INVALID_METHOD",
+    "ERROR_INVALID_RESPONSE_HMAC",
+    "ERROR_INVALID_SESSION_ID",
+    "ERROR_INVALID_USER_ID",
+    "ERROR_MALFORMED_BODY",
+    "ERROR_MISSING_METHOD",
+    "ERROR_MISSING_PARAMS",
+    "ERROR_NOT_AUTHORIZED",
+    "ERROR_SERVER",
+    "ERROR_STORE_UNAVAILABLE",
+    "ERROR_TIMED_OUT",
+    "ERROR_TOO_MANY_REQUESTS",
+    "ERROR_USER_ID_EXISTS",
+    "ERROR_USER_NOT_FOUND",
+    "AwaitableInstance",
+    "BatchHandlerProxy",
+    "CancelledError",
+    "Environment",
+    "Future",
+    "InstancePool",
+    "InvalidStateError",
+    "PollingDoist",
+    "Settings",
+    "SettingsError",
+    "TaskQueue",
+    "TotoException",
+    "TotoHandler",
+    "TotoServer",
+    "TotohioError",
+    "__version__",
+    "anonymous_session",
+    "asynchronous",
+    "authenticated",
+    "authenticated_with_parameter",
+    "default_parameters",
+    "error_redirect",
+    "jsonp",
+    "optionally_authenticated",
+    "raw_response",
+    "requires",
+    "sleep",
+]

@@ -1,0 +1,164 @@
+"""Batches: many calls in one request, run a bounded number at a time."""
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from totohio.app.handling import BatchHandlerProxy, TotoHandler
+from totohio.base.doing import FOREVER, Doer
+from totohio.base.errors import ERROR_BATCH_REFERENCE, ERROR_INVALID_METHOD, ERROR_SERVER, TotoException
+from totohio.core.batching import Budget, order, resolve
+from totohio.wire.enveloping import Batch, entry_reply
+
+if TYPE_CHECKING:
+    from totohio.app.dispatching import Dispatcher
+
+
+class BatchCall:
+    """One batch on its way: which entries have started, which are done.
+
+    Entries start in the order that `core.batching.order` gives. In sequence, one whose method waits holds
+    up those behind it, unless it is asynchronous; in parallel only those wait that take its result.
+
+    Attributes:
+        over: All entries are done and the reply is sent.
+    """
+
+    def __init__(self, dispatcher: "Dispatcher", handler: TotoHandler, batch: Batch) -> None:
+        self.over = False
+        self.queued = False
+        self._dispatcher = dispatcher
+        self._handler = handler
+        self._batch = batch
+        self._replies: dict[str, dict[str, Any]] = {}
+        self._budget = Budget()
+        ids, self._sources, faults = order(batch)
+        self._todo = deque(ids)
+        self._held: str | None = None  # the entry in sequence whose end the others wait for
+        self._takers: dict[str, list[str]] = {}  # in parallel: who waits for an entry's result
+        self._missing: dict[str, int] = {}  # and for how many
+        for id, error in faults.items():
+            self._replies[id] = entry_reply(error=dispatcher.error_form(error))
+
+    def advance(self, limit: int) -> int:
+        """Start at most ``limit`` entries, as far as that is possible now; tell how many."""
+        started = 0
+        self.queued = True  # what settles while it starts is seen here and now
+        while started < limit and self._todo and self._held is None:
+            id = self._todo.popleft()
+            if self._waits(id):
+                continue
+            started += 1
+            self._start(id)
+        self.queued = False
+        self._look()
+        return started
+
+    def startable(self) -> bool:
+        """Tell whether an entry can start now."""
+        return bool(self._todo) and self._held is None
+
+    def settled(self, id: str, result: Any, error: Any) -> None:
+        """An entry is done."""
+        if id in self._replies or self.over:
+            return
+        dispatcher = self._dispatcher
+        self._replies[id] = entry_reply(result, dispatcher.error_form(error) if error is not None else None)
+        if self._held == id:
+            self._held = None
+        for taker in self._takers.pop(id, ()):
+            self._missing[taker] -= 1
+            if not self._missing[taker]:
+                self._todo.append(taker)
+                if self._held == taker:
+                    self._held = None
+        dispatcher.batches.enqueue(self)
+
+    def _waits(self, id: str) -> bool:
+        """Tell whether an entry has to wait for the results that it takes; it comes back when they are there."""
+        missing = [source for source in self._sources.get(id, ()) if source not in self._replies]
+        for source in missing:
+            self._takers.setdefault(source, []).append(id)
+        if missing:
+            self._missing[id] = len(missing)
+            if not self._batch.parallel:
+                self._held = id
+        return bool(missing)
+
+    def _start(self, id: str) -> None:
+        entry = self._batch.entries[id]
+        dispatcher = self._dispatcher
+        proxy = BatchHandlerProxy(self._handler, id, self.settled)
+        try:
+            if entry.error is not None:
+                raise entry.error
+            for source in self._sources.get(id, ()):
+                if "error" in self._replies[source]:
+                    raise TotoException(ERROR_BATCH_REFERENCE, f"{source!r} failed")
+            method = dispatcher.find(entry.name)
+            if method is None:
+                raise TotoException(ERROR_INVALID_METHOD, f"Cannot call '{entry.name}'.")
+            if method.marks.raw or method.marks.jsonp is not None:
+                raise TotoException(ERROR_SERVER, "A raw or jsonp method cannot be part of a batch.")
+            parameters = entry.parameters
+            if id in self._sources:
+                parameters = resolve(parameters, self._replies, self._budget)
+        except TotoException as error:
+            self.settled(id, None, error)
+            return
+        dispatcher.invoke(proxy, method, parameters, False)
+        if id not in self._replies and not self._batch.parallel and not method.marks.asynchronous:
+            self._held = id
+
+    def _look(self) -> None:
+        """Send the reply when all entries are done."""
+        if not self.over and len(self._replies) == len(self._batch.entries):
+            self.over = True
+            replies = {id: self._replies[id] for id in sorted(self._replies)}
+            self._handler._reply({"batch": replies})
+
+
+class Batches:
+    """Batches that have something to do, in turn."""
+
+    def __init__(self) -> None:
+        self._queue: deque[BatchCall] = deque()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def enqueue(self, call: BatchCall) -> None:
+        """Have a batch go on in the next slice."""
+        if not call.queued:
+            call.queued = True
+            self._queue.append(call)
+
+    def service(self, budget: int) -> None:
+        """Start at most ``budget`` entries, of all batches in turn."""
+        for _ in range(len(self._queue)):
+            call = self._queue.popleft()
+            call.queued = False
+            if call.over or call._handler._finished:
+                continue
+            budget -= call.advance(max(1, budget))
+            if not call.over and call.startable():
+                self.enqueue(call)
+            if budget <= 0:
+                return
+
+
+class BatchDoer(Doer):
+    """Runs batches: in each cycle at most ``budget`` of their entries."""
+
+    def __init__(self, batches: Batches, budget: int) -> None:
+        super().__init__()
+        self.batches = batches
+        self.budget = budget
+
+    def due(self, tyme: float) -> float:
+        """At once when a batch has something to do."""
+        return tyme if self.batches else FOREVER
+
+    def recur(self, tyme: float) -> bool:
+        """Run a slice."""
+        self.batches.service(self.budget)
+        return False

@@ -1,0 +1,168 @@
+"""The only composition root: settings and an Environment in, a server of Doers out."""
+
+import importlib
+import resource
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from totohio.app.batching import BatchDoer
+from totohio.app.configuring import module_path
+from totohio.app.dispatching import Dispatcher
+from totohio.app.scheduling import CallDoer, TotoDoer
+from totohio.app.settings import Settings
+from totohio.base.clocking import Clock, Minter
+from totohio.base.environing import Environment
+from totohio.base.errors import SettingsError
+from totohio.base.recording import CallLog, RecordDoer
+from totohio.core.invoking import Lot
+from totohio.core.registering import Registry
+from totohio.net.accepting import Servant
+from totohio.net.offloading import Inbox, KernelThreads, OffloadDoer
+from totohio.net.polling import KernelNetwork
+from totohio.net.securing import server_context
+from totohio.net.serving import Bounds, Server, ServerDoer
+from totohio.wire.packing import Packer
+from totohio.wire.requesting import Limits
+
+SPARE = 32  # descriptors left for files, pollers and other connections than clients'
+
+
+@dataclass(frozen=True)
+class Built:
+    """The parts of a server that others need to know.
+
+    Attributes:
+        doer: Runs it all.
+        server: The HTTP server.
+        dispatcher: The application.
+        inbox: Takes what other threads want to have done in the cycle.
+        environment: Its seams to the world.
+    """
+
+    doer: TotoDoer
+    server: Server
+    dispatcher: Dispatcher
+    inbox: Inbox
+    environment: Environment
+
+
+def kernel_environment() -> Environment:
+    """The Environment of production: the machine's own clock, randomness, network and threads."""
+    threads = KernelThreads()
+    environment = Environment(clock=Clock(), minter=Minter(), network=KernelNetwork(), threads=threads)
+    threads.environment = environment
+    return environment
+
+
+def extend_path(settings: Settings) -> None:
+    """Put the working directory and the configuration file's folder on the module path."""
+    for folder in reversed(module_path(settings)):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+
+
+def build(settings: Settings, environment: Environment, call_log: CallLog | None = None) -> Built:
+    """Put a server together.
+
+    Raises:
+        SettingsError: A module, file or package that the settings name does not exist or fits nothing.
+    """
+    extend_path(settings)
+    poller = environment.network.poller()
+    inbox = Inbox(poller.wake)
+    if isinstance(environment.threads, KernelThreads):
+        environment.threads.deliver = inbox.post
+    dispatcher = Dispatcher(
+        registry=Registry.load(settings.method_module),
+        packer=Packer(msgpack=settings.msgpack_enabled, bson=settings.bson_enabled),
+        lot=Lot(here=inbox.here, wake=poller.wake),
+        clock=environment.clock,
+        minter=environment.minter,
+        here=inbox.here,
+        post=inbox.post,
+        select=settings.method_select,
+        root=settings.root,
+        allow_origin=settings.allow_origin,
+        debug=settings.debug,
+        async_timeout=settings.async_timeout,
+        max_batch=settings.max_batch,
+        max_stream_buffer=settings.max_stream_buffer,
+        log=call_log.append if call_log is not None and call_log.wanted else None,
+    )
+    server = _server(settings, environment, poller, dispatcher)
+    server.drained = dispatcher.drained
+    doers: list[Any] = [
+        ServerDoer(server),
+        CallDoer(dispatcher),
+        BatchDoer(dispatcher.batches, settings.batch_slice),
+        OffloadDoer(inbox),
+    ]
+    if call_log is not None:
+        doers.append(RecordDoer(calls=call_log))
+    doer = TotoDoer(
+        doers=doers,
+        environment=environment,
+        poller=poller,
+        server=server,
+        dispatcher=dispatcher,
+        drain_timeout=settings.drain_timeout,
+    )
+    return Built(doer=doer, server=server, dispatcher=dispatcher, inbox=inbox, environment=environment)
+
+
+def _server(settings: Settings, environment: Environment, poller: Any, dispatcher: Dispatcher) -> Server:
+    context = None
+    if settings.certfile is not None:
+        context = server_context(settings.certfile, settings.keyfile, settings.cafile)
+    servant = Servant(
+        address=settings.uds if settings.uds is not None else (settings.host, settings.port),
+        network=environment.network,
+        backlog=settings.backlog,
+        context=context,
+    )
+    limits = Limits(
+        max_header_size=settings.max_header_size,
+        max_headers=settings.max_headers,
+        max_uri_size=settings.max_uri_size,
+        max_body_size=settings.max_body_size,
+    )
+    bounds = Bounds(
+        limits=limits,
+        request_timeout=settings.request_timeout,
+        idle_timeout=settings.idle_timeout,
+        write_timeout=settings.write_timeout,
+        handshake_timeout=settings.handshake_timeout,
+        max_connections=min(settings.max_connections, _descriptors()),
+        max_write_buffer=settings.max_write_buffer,
+    )
+    return Server(
+        servant=servant,
+        poller=poller,
+        responder=dispatcher,
+        clock=environment.clock,
+        bounds=bounds,
+        headers=dispatcher.replier.common,
+    )
+
+
+def _descriptors() -> int:
+    """How many connections the process may have, by its limit of open files."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else max(8, soft - SPARE)
+
+
+def startup(settings: Settings, /, **arguments: Any) -> None:
+    """Call the startup function that the settings name, if they name one.
+
+    Raises:
+        SettingsError: There is no such function.
+    """
+    if settings.startup_function is None:
+        return
+    module_name, _, name = settings.startup_function.rpartition(".")
+    try:
+        function = getattr(importlib.import_module(module_name), name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise SettingsError(f"startup_function: {error}") from None
+    function(**arguments)

@@ -1,0 +1,303 @@
+"""The application behind the server: requests become calls, results become replies."""
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+from totohio.app.batching import BatchCall, Batches
+from totohio.app.forms import multipart
+from totohio.app.handling import TotoHandler
+from totohio.app.replying import Replier
+from totohio.base.clocking import Clock, Minter
+from totohio.base.errors import (
+    ERROR_INVALID_METHOD,
+    ERROR_MALFORMED_BODY,
+    ERROR_MISSING_PARAMS,
+    ERROR_NOT_AUTHORIZED,
+    TotoException,
+)
+from totohio.base.expiring import Deadlines
+from totohio.base.futures import Future
+from totohio.core.invoking import DEFERRED, Lot
+from totohio.core.registering import Method, Registry
+from totohio.net.stewarding import Steward
+from totohio.wire.enveloping import Batch, Call, error_form, open_body
+from totohio.wire.packing import (
+    BSON,
+    FORM,
+    JSON,
+    MSGPACK,
+    MULTIPART,
+    Packer,
+    decode_json,
+    encode_json,
+    form,
+    is_callback,
+    query_parameters,
+    script_safe,
+)
+from totohio.wire.requesting import Request
+
+logger = logging.getLogger("totohio")
+
+VERBS = "HEAD,POST,OPTIONS,GET"
+ALLOWED_HEADERS = "origin,x-toto-session-id,x-toto-hmac,content-type"
+PATH = re.compile(r"[A-Za-z0-9_./]*\Z")  # what a method's name in a path is made of
+HEADER_LIST = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]*\Z")  # names of headers, as a browser lists them
+CACHED_PATHS = 4096  # paths whose methods are known; more than any package has
+INLINE = 100  # entries of a batch that run before other clients have their turn
+
+
+class Dispatcher:
+    """Answers requests: the responder of the Server.
+
+    Attributes:
+        registry: The methods.
+        lot: Where methods wait.
+        batches: Batches that are not done yet.
+        waits: Requests whose reply comes later, by when they time out.
+        replier: Makes the bytes of replies.
+        packed: Content types that replies are packed in.
+        timed: Somebody wants to know how long calls take.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        packer: Packer,
+        lot: Lot,
+        clock: Clock,
+        minter: Minter,
+        here: Callable[[], bool],
+        post: Callable[..., None],
+        select: str = "both",
+        root: str = "/",
+        allow_origin: str = "*",
+        debug: bool = False,
+        async_timeout: float = 0.0,
+        max_batch: int = 10_000,
+        max_stream_buffer: int = 1 << 24,
+        log: Callable[[tuple[str | None, Any, float, Any]], None] | None = None,
+    ) -> None:
+        self.registry = registry
+        self.find = registry.find
+        self.lot = lot
+        self.clock = clock
+        self.minter = minter
+        self.here = here
+        self.post = post
+        self.batches = Batches()
+        self.waits: Deadlines[TotoHandler] = Deadlines(async_timeout)
+        self.replier = Replier(clock=clock, allow_origin=allow_origin)
+        self.packed = frozenset((JSON, MSGPACK, BSON))
+        self.pack = packer.pack
+        self.debug = debug
+        self.max_batch = max_batch
+        self.max_stream_buffer = max_stream_buffer
+        self.timed = log is not None
+        self.log = log or _no_log
+        self._packer = packer
+        self._select = select
+        self._root = root.rstrip("/")
+        self._paths: dict[str, str] = {}
+        self._drains: dict[Steward, Future[None]] = {}
+
+    # ------------------------------------------------------------ requests
+
+    def __call__(self, steward: Steward, request: Request) -> None:
+        """Answer a request, now or later."""
+        handler = TotoHandler(self, steward, request)
+        try:
+            verb = request.method
+            if verb == "POST":
+                self._post(handler, request)
+            elif verb == "GET" or verb == "HEAD":
+                self._get(handler, request)
+            elif verb == "OPTIONS":
+                self._preflight(handler, request)
+            else:
+                self._refuse(handler, 405, "The verb is not allowed here.")
+        except BaseException as error:  # a method may raise SystemExit: that is its own end, not the server's
+            handler.fail(error)
+
+    def _post(self, handler: TotoHandler, request: Request) -> None:
+        name = self._name(request.path)
+        if name is None:
+            self._refuse(handler, 404, "There is nothing here.")
+            return
+        content_type = request.fields.get(b"content-type")
+        lax = False
+        body: Any
+        if content_type is None or content_type == b"application/json":
+            body = decode_json(request.body)
+        else:
+            kind = self._packer.kind(content_type)
+            if kind == FORM:
+                body, lax = form(request.body, request.query), True
+            elif kind == MULTIPART:
+                body, lax = multipart(content_type.decode("latin-1"), request.body, request.query), True
+            else:
+                handler.response_type = self._packer.reply_type(kind)
+                body = self._packer.unpack(kind, request.body)
+        handler.body = body
+        opened = open_body(body, name, self._select)
+        if type(opened) is Call:
+            self._call(handler, opened.name, opened.parameters, lax)
+        else:
+            self._batch(handler, opened)  # type: ignore[arg-type]
+
+    def _get(self, handler: TotoHandler, request: Request) -> None:
+        handler.headers_only = request.method == "HEAD"
+        name = self._name(request.path)
+        if name is None:
+            self._refuse(handler, 404, "There is nothing here.")
+            return
+        opened = open_body(None, name, self._select)
+        assert type(opened) is Call
+        self._call(handler, opened.name, query_parameters(request.query), True)
+
+    def _preflight(self, handler: TotoHandler, request: Request) -> None:
+        """Answer what a browser asks before a call from another origin (the Fetch standard, CORS preflight)."""
+        wanted = request.fields.get(b"access-control-request-method")
+        if wanted is not None and wanted.decode("latin-1") not in VERBS.split(","):
+            self._refuse(handler, 405, "The verb is not allowed here.")
+            return
+        names = ALLOWED_HEADERS.split(",")
+        asked = request.fields.get(b"access-control-request-headers", b"").decode("latin-1").lower()
+        if HEADER_LIST.match(asked):
+            names += [name for part in asked.split(",") if (name := part.strip()) and name not in names]
+        handler.add_header("Access-Control-Allow-Methods", VERBS)
+        handler.add_header("Access-Control-Allow-Headers", ",".join(names))
+        handler.respond()
+
+    def _refuse(self, handler: TotoHandler, status: int, text: str) -> None:
+        """Answer what can be no call, with an HTTP status that says so."""
+        if status == 405:
+            handler.set_header("Allow", VERBS)
+        handler.set_status(status)
+        handler.respond(error={"code": status, "value": text})
+
+    def _name(self, path: str) -> str | None:
+        """The method's name in a path, with dots; None when there can be no method."""
+        name = self._paths.get(path)
+        if name is None:
+            if not path.startswith(self._root) or not PATH.match(path):
+                return None
+            rest = path[len(self._root) :]
+            if rest and rest[0] != "/":
+                return None
+            name = rest[1:].replace("/", ".")
+            if len(self._paths) < CACHED_PATHS and (not name or self.find(name) is not None):
+                self._paths[path] = name
+        return name
+
+    # ------------------------------------------------------------ calls
+
+    def _call(self, handler: TotoHandler, name: str, parameters: Any, lax: bool) -> None:
+        method = self.find(name)
+        if self.timed or TotoHandler._before is not None or TotoHandler._after is not None:
+            handler.enter(name)
+        if method is None:
+            raise TotoException(ERROR_INVALID_METHOD, f"Cannot call '{name}'.")
+        self.invoke(handler, method, parameters, lax)
+
+    def invoke(self, caller: Any, method: Method, parameters: Any, lax: bool) -> None:
+        """Call a method for a handler or the proxy of one, which is told of the result with ``settle``."""
+        try:
+            if not method.plain:
+                parameters = self._prepare(caller, method, parameters, lax)
+            result = method.invoke(caller, parameters)
+            if type(result) in DEFERRED:
+                self._park(caller, method, result)
+            else:
+                caller.settle(method, result, None)
+        except BaseException as error:
+            caller.settle(method, None, error)
+
+    def _prepare(self, caller: Any, method: Method, parameters: Any, lax: bool) -> Any:
+        marks = method.marks
+        if marks.session is not None and marks.session != "optional":
+            raise TotoException(ERROR_NOT_AUTHORIZED, "Not authorized")
+        if marks.jsonp is not None and isinstance(parameters, dict) and marks.jsonp in parameters:
+            parameters = dict(parameters)
+            callback = parameters.pop(marks.jsonp)
+            if not is_callback(callback):
+                raise TotoException(ERROR_MISSING_PARAMS, f"{marks.jsonp} is not the name of a JavaScript function.")
+            caller._callback = callback
+        if method.guard is not None:
+            parameters = method.guard(parameters, lax)
+        if method.on_connection_close is not None:
+            caller.begin(method, caller)
+        return parameters
+
+    def _park(self, caller: Any, method: Method, waiting: Any) -> None:
+        def done(result: Any, error: BaseException | None) -> None:
+            try:
+                caller.settle(method, result, error)
+            except BaseException as failure:  # what the method returned cannot be sent
+                caller.settle(method, None, failure)
+
+        run = self.lot.run(waiting, done)
+        if run is not None:
+            caller.wait(run)
+
+    def _batch(self, handler: TotoHandler, batch: Batch) -> None:
+        handler.enter("<batch>")
+        if len(batch.entries) > self.max_batch:
+            raise TotoException(ERROR_MALFORMED_BODY, f"A batch may have {self.max_batch} entries at most.")
+        call = BatchCall(self, handler, batch)
+        call.advance(INLINE)
+        if not call.over:
+            handler.wait()
+            self.batches.enqueue(call)
+
+    # ------------------------------------------------------------ replies
+
+    def jsonp(self, callback: str | None, result: Any) -> bytes:
+        """The result as a call of a JavaScript function."""
+        return f"{callback}(".encode() + script_safe(encode_json(result)) + b")"
+
+    def session_form(self, session: Any) -> dict[str, Any]:
+        """The session as replies show it."""
+        return {"session_id": session.session_id, "expires": session.expires, "user_id": session.user_id}
+
+    def error_form(self, error: Any, handler: TotoHandler | None = None) -> Any:
+        """The error as replies show it; what is no `TotoException` is logged, once and here."""
+        if isinstance(error, BaseException) and (self.debug or not isinstance(error, TotoException)):
+            self.report(error, handler)
+        return error_form(error, self.debug)
+
+    def report(self, error: BaseException, handler: TotoHandler | None) -> None:
+        """Log an error with its traceback."""
+        logger.error("%s failed", handler or "a call", exc_info=error)
+
+    # ------------------------------------------------------------ back-pressure
+
+    def when_drained(self, steward: Steward, *, posted: bool = False) -> Future[None]:
+        """Give a Future that is done when the peer has taken all that was sent."""
+        future: Future[None] = Future()
+        if posted:
+            self.post(self._watch_drain, steward, future)
+        else:
+            self._watch_drain(steward, future)
+        return future
+
+    def drained(self, steward: Steward) -> None:
+        """The peer has taken all."""
+        future = self._drains.pop(steward, None)
+        if future is not None:
+            future.set_result(None)
+
+    def _watch_drain(self, steward: Steward, future: Future[None]) -> None:
+        if steward.closed or not steward.remoter.pending:
+            future.set_result(None)
+        elif steward in self._drains:
+            self._drains[steward].add_done_callback(lambda _: future.set_result(None))
+        else:
+            self._drains[steward] = future
+
+
+def _no_log(entry: tuple[str | None, Any, float, Any]) -> None:
+    """Log nothing."""

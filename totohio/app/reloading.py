@@ -1,0 +1,121 @@
+"""Autoreload, for development: when a module or the configuration file changes, the server starts again.
+
+Python cannot replace a module in a running program without leaving pieces of the old one behind, so
+the process drains and then replaces itself. A file with a syntax error changes nothing: the old server goes on.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn
+
+from totohio.app.configuring import load
+from totohio.base.doing import Doer
+from totohio.base.errors import SettingsError
+from totohio.base.recording import logger
+
+INTERVAL = 1.0  # seconds between two looks at all files
+SLICE = 64  # files looked at in one cycle: 0.1 ms of work
+
+Mark = tuple[int, int]  # of a file: when it was changed, in nanoseconds, and its size
+
+
+class ReloadDoer(Doer):
+    """Looks every second at the files of loaded modules, at most 64 a cycle, and reports the first that changed."""
+
+    def __init__(
+        self,
+        *,
+        folders: Iterable[str],
+        files: Iterable[str] = (),
+        reload: Callable[[str], None],
+        tymth: Any = None,
+    ) -> None:
+        """Set it up.
+
+        Args:
+            folders: Loaded modules in them or below are watched.
+            files: Other files that are watched.
+            reload: Called once with the path, when a watched file changed and can be loaded.
+            tymth: Where tyme comes from.
+        """
+        super().__init__(tymth=tymth)
+        self._folders = tuple(os.path.realpath(folder) + os.sep for folder in folders)
+        self._files = [os.path.realpath(file) for file in files]
+        self._reload = reload
+        self._seen: dict[str, Mark] = {}
+        self._round: Iterator[str] | None = None
+        self._next = 0.0
+
+    def enter(self, *, temp: bool | None = None) -> None:
+        """Remember how all files are now."""
+        self._seen.clear()
+        for path in self._watched():
+            self._changed(path)
+        self._round, self._next = None, 0.0
+
+    def due(self, tyme: float) -> float:
+        """When the next look begins; now, while one is under way."""
+        return tyme if self._round is not None else self._next
+
+    def recur(self, tyme: float) -> bool:
+        """Look at some files."""
+        if self._round is None:
+            if tyme < self._next:
+                return False
+            self._round, self._next = iter(self._watched()), tyme + INTERVAL
+        for _ in range(SLICE):
+            path = next(self._round, None)
+            if path is None:
+                self._round = None
+                return False
+            if self._changed(path) and _fit(path):
+                logger().info("%s changed: starting again", path)
+                self._reload(path)
+                return True
+        return False
+
+    def _watched(self) -> Sequence[str]:
+        """Give the paths of all files that are watched now; more modules may have been loaded since the last time."""
+        found = dict.fromkeys(self._files)
+        for module in list(sys.modules.values()):
+            path = getattr(module, "__file__", None)
+            if isinstance(path, str) and path.endswith(".py"):
+                real = os.path.realpath(path)
+                if real.startswith(self._folders):
+                    found[real] = None
+        return list(found)
+
+    def _changed(self, path: str) -> bool:
+        """Tell whether a file has changed since it was last looked at; a new one, or one that is gone, has not."""
+        try:
+            status = os.stat(path)
+        except OSError:  # an editor is just replacing it
+            return False
+        mark = (status.st_mtime_ns, status.st_size)
+        return self._seen.setdefault(path, mark) != self._note(path, mark)
+
+    def _note(self, path: str, mark: Mark) -> Mark:
+        self._seen[path] = mark
+        return mark
+
+
+def _fit(path: str) -> bool:
+    """Tell whether a file can be loaded; log why when it cannot."""
+    try:
+        if path.endswith(".py"):
+            with open(path, "rb") as file:
+                compile(file.read(), path, "exec", dont_inherit=True)
+        else:
+            load(path)
+    except (SyntaxError, ValueError, SettingsError, OSError) as error:
+        logger().error("%s changed, but cannot be loaded: %s", path, error)
+        return False
+    return True
+
+
+def restart() -> NoReturn:
+    """Replace this process by one that runs the same command line; call it after everything has been closed."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,0 +1,136 @@
+"""The Doers of a running server."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from totohio.app.dispatching import Dispatcher
+from totohio.base.doing import DoDoer, Doer
+from totohio.base.environing import Environment, Poller, activate
+from totohio.core.invoking import RESUMES
+from totohio.net.serving import Server
+
+logger = logging.getLogger("totohio")
+
+EXPIRIES = 256  # requests that waited too long and are answered so in a cycle
+
+
+class CallDoer(Doer):
+    """Resumes parked methods, at most ``RESUMES`` in a cycle, and ends what has waited too long."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        super().__init__()
+        self.dispatcher = dispatcher
+        self.lot = dispatcher.lot
+
+    def due(self, tyme: float) -> float:
+        """The tyme at which the next method goes on, or the next request times out."""
+        return min(self.lot.due(), self.dispatcher.waits.due())
+
+    def enter(self, *, temp: bool | None = None) -> None:
+        """Learn what tyme it is."""
+        self.lot.tyme = self.tyme
+
+    def recur(self, tyme: float) -> bool:
+        """Resume what is due."""
+        self.lot.service(tyme, RESUMES)
+        waits = self.dispatcher.waits
+        if waits.due() <= tyme:
+            for handler in waits.take(tyme, EXPIRIES):
+                handler.expire()
+        return False
+
+    def exit(self) -> None:
+        """End all that is parked."""
+        self.lot.close()
+
+
+class TotoDoer(DoDoer):
+    """A whole server as one Doer: it runs the others, and ends when it has drained.
+
+    Attributes:
+        poller: What a `PollingDoist` waits in for it.
+        draining: It takes no new connections and ends when the last reply is sent.
+        entered: Called once it listens, if anybody wants to know.
+    """
+
+    def __init__(
+        self,
+        *,
+        doers: list[Any],
+        environment: Environment,
+        poller: Poller,
+        server: Server,
+        dispatcher: Dispatcher,
+        drain_timeout: float,
+    ) -> None:
+        super().__init__(doers=doers)
+        self.environment = environment
+        self.poller = poller
+        self.server = server
+        self.dispatcher = dispatcher
+        self.drain_timeout = drain_timeout
+        self.draining = False
+        self.entered: Callable[[], None] | None = None
+        self._asked: str | None = None
+        self._end: float | None = None
+
+    def due(self, tyme: float) -> float:
+        """The earliest tyme at which one of its Doers, or the end of its drain, needs a cycle."""
+        due = super().due(tyme)
+        return due if self._end is None else min(due, self._end)
+
+    def drain(self) -> None:
+        """Have it end once what is being answered has been; for any thread and for signal handlers."""
+        self._asked = self._asked or "drain"
+        self.poller.wake()
+
+    def stop(self) -> None:
+        """Have it end with this cycle; for any thread and for signal handlers."""
+        self._asked = "stop"
+        self.poller.wake()
+
+    def enter(self, doers: Any = None, **kwa: Any) -> Any:
+        """Enter the Doers; the server listens when the last of them has entered."""
+        before = activate(self.environment)
+        try:
+            deeds = super().enter(doers=doers, **kwa)
+        finally:
+            activate(before)
+        if doers is None and self.entered is not None:
+            self.entered()
+        return deeds
+
+    def recur(self, tyme: float, deeds: Any = None) -> bool:
+        """Run each of the Doers once; True when the server has drained or was stopped."""
+        before = activate(self.environment)
+        try:
+            done: bool = super().recur(tyme, deeds)
+        finally:
+            activate(before)
+        if self._asked is not None:
+            if self._asked == "stop":
+                return True
+            done = self._drained(tyme) or done
+        return done
+
+    def exit(self, deeds: Any = None) -> None:
+        """Exit the Doers, last first, and release the poller with the last."""
+        before = activate(self.environment)
+        try:
+            super().exit(deeds)
+        finally:
+            activate(before)
+
+    def _drained(self, tyme: float) -> bool:
+        if self._end is None:
+            self.draining = True
+            self._end = tyme + self.drain_timeout
+            self.dispatcher.replier.retiring = True
+            self.server.retire()
+        if self.server.idle():
+            return True
+        if tyme >= self._end:
+            logger.warning("drained for %g seconds; what is still being answered is given up", self.drain_timeout)
+            return True
+        return False

@@ -1,0 +1,55 @@
+"""Our Doers over hio's, alike on all its generations.
+
+hio 0.6 and 0.7 differ in what they pass to ``enter`` and ``do`` and in the name of the forced-exit
+hook, so nothing but ``tymth`` and ``tock`` goes up to hio, and clean-up happens in ``exit`` alone.
+
+A Doist that waits has to know when each Doer wants to run. An ordinary Doer says it with its tock. Ours
+keep tock 0.0, so that they run in every cycle that happens, and say with `due` when a cycle has to
+happen for their sake: sooner or later a socket, or a thread, wakes the poller anyway.
+"""
+
+import math
+from typing import Any
+
+from hio.base import doing
+
+FOREVER = math.inf
+
+
+class Doer(doing.Doer):  # type: ignore[misc]
+    """A Doer that runs in every cycle and says when it next needs one.
+
+    `enter` acquires, `recur` does bounded work and never blocks, `exit` releases and may come twice.
+    """
+
+    def __init__(self, *, tymth: Any = None) -> None:
+        super().__init__(tymth=tymth, tock=0.0)
+
+    def due(self, tyme: float) -> float:
+        """The tyme in seconds at which it needs a cycle; infinity when only a wake-up brings it work."""
+        return FOREVER
+
+    def enter(self, *, temp: bool | None = None) -> None:
+        """Acquire what recur needs."""
+
+    def recur(self, tyme: float) -> bool:
+        """Do a bounded piece of work; True ends the Doer."""
+        return False
+
+    def exit(self) -> None:
+        """Release everything; twice does no harm."""
+
+
+class DoDoer(doing.DoDoer):  # type: ignore[misc]
+    """A Doer that runs others in turn and is due when the first of them is."""
+
+    def __init__(self, *, doers: list[Any], tymth: Any = None) -> None:
+        super().__init__(doers=doers, tymth=tymth, tock=0.0)
+
+    def due(self, tyme: float) -> float:
+        """The earliest tyme in seconds at which one of its Doers needs a cycle."""
+        return min((doer.due(tyme) for doer in self.doers), default=FOREVER)
+
+    def enter(self, doers: Any = None, **kwa: Any) -> Any:
+        """Enter the given Doers, or its own."""
+        return super().enter(doers=doers, **kwa)

@@ -1,0 +1,119 @@
+"""The four seams to the world, gathered in one Environment that is handed in and never imported.
+
+Production makes one of the machine's own clock, randomness, network and threads; a simulation makes
+another. Nothing else differs between the two.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from totohio.base.clocking import Clock, Minter
+from totohio.base.errors import TotohioError
+from totohio.base.futures import Future
+
+
+class Attendant(Protocol):
+    """Whoever is told when its socket is ready."""
+
+    def attend(self, mask: int) -> None:
+        """Do bounded work on a socket that is readable (bit 1), writable (bit 2) or both."""
+
+
+class Poller(Protocol):
+    """Tells which sockets are ready. The bits of a mask are 1 for readable and 2 for writable."""
+
+    def register(self, sock: Any, mask: int, attendant: Attendant) -> None:
+        """Begin to watch a socket."""
+
+    def modify(self, sock: Any, mask: int, attendant: Attendant) -> None:
+        """Watch a socket for something else."""
+
+    def unregister(self, sock: Any) -> None:
+        """Stop watching a socket; nothing happens when it is not watched."""
+
+    def wait(self, seconds: float | None) -> None:
+        """Wait until a socket is ready, `wake` is called or the time is over; None waits without end."""
+
+    def ready(self) -> list[tuple[Attendant, int]]:
+        """Give what the last wait found, or what is ready now when there was no wait since."""
+
+    def wake(self) -> None:
+        """End a wait that is going on, or the next one; for any thread."""
+
+    def close(self) -> None:
+        """Release the poller; twice does no harm."""
+
+
+class Network(Protocol):
+    """Where sockets come from."""
+
+    def poller(self) -> Poller:
+        """Make a poller for the sockets of this network."""
+
+    def listen(self, address: "tuple[str, int] | str", *, backlog: int) -> Any:
+        """Give a nonblocking listening socket on a host and port, or on a path for a Unix socket.
+
+        Raises:
+            OSError: The address is in use, unknown or forbidden.
+        """
+
+
+class Pool(Protocol):
+    """A few worker threads with one queue."""
+
+    def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have a function run in one of the threads; the Future gets what it returns or raises."""
+
+    def __len__(self) -> int:
+        """How many calls run or wait."""
+
+    def close(self) -> None:
+        """Take no more; what waits is cancelled, what runs is left alone."""
+
+
+class Threads(Protocol):
+    """Where worker threads come from."""
+
+    def pool(self, name: str, size: int, idle_timeout: float = 60.0) -> Pool:
+        """Make a pool of at most ``size`` threads that end after ``idle_timeout`` seconds without work."""
+
+
+@dataclass
+class Environment:
+    """What a server knows of the world.
+
+    Attributes:
+        clock: Wall time and a monotonic clock.
+        minter: Randomness.
+        network: Sockets and pollers.
+        threads: Worker threads.
+        shared: Objects that live as long as the Environment, by name (task queues, for instance).
+    """
+
+    clock: Clock
+    minter: Minter
+    network: Network
+    threads: Threads
+    shared: dict[Any, Any] = field(default_factory=dict)
+
+
+_active: Environment | None = None
+
+
+def activate(environment: Environment | None) -> Environment | None:
+    """Make an Environment the one that running methods see, and give the one before it."""
+    global _active
+    before, _active = _active, environment
+    return before
+
+
+def active() -> Environment:
+    """Give the Environment of the server that is running now.
+
+    Raises:
+        TotohioError: No server runs.
+    """
+    if _active is None:
+        raise TotohioError("this works only while a totohio server runs")
+    return _active

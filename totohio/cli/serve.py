@@ -1,0 +1,58 @@
+"""``totohio serve``: run a server until a signal ends it."""
+
+from collections.abc import Callable
+
+from totohio import __version__
+from totohio.app.configuring import load, module_path
+from totohio.app.reloading import ReloadDoer, restart
+from totohio.app.serving import TotoServer
+from totohio.base.recording import logger
+from totohio.cli.parsing import Command, Order
+from totohio.cli.printing import silence
+
+
+def _run(order: Order) -> int:
+    settings = load(*order.words, options=order.settings)
+    server = TotoServer(settings=settings)
+    changes: list[str] = []
+    if settings.autoreload:
+        _watch(server, order.words, changes.append)
+    status = server.run(on_open=_announce)
+    if changes:
+        restart()
+    return status
+
+
+def _watch(server: TotoServer, files: list[str], note: Callable[[str], None]) -> None:
+    """Have the server look at the files it is made of, and drain when one of them changes."""
+
+    def reload(path: str) -> None:
+        note(path)
+        server.drain()
+
+    doer = server.built.doer
+    doer.doers.append(ReloadDoer(folders=module_path(server.settings), files=files, reload=reload))
+
+
+def _announce(server: TotoServer) -> None:
+    """Say where it listens, in the only line of standard output."""
+    try:
+        print(f"totohio {__version__} listens on {server.url}", flush=True)
+    except OSError:
+        silence()
+    for name in server.settings.idle():
+        logger().warning("the option %s has no effect in this version", name)
+
+
+COMMAND = Command(
+    name="serve",
+    words="[CONF]",
+    least=0,
+    most=1,
+    doc="Serve methods.\n\n"
+    "CONF is the configuration file, flat YAML. The methods are a package, called methods unless the option\n"
+    "method_module says otherwise, in the working directory or beside CONF. SIGTERM and SIGINT (Ctrl-C) let calls\n"
+    "that run end first; a second one ends the server at once.",
+    run=_run,
+    configurable=True,
+)

@@ -1,0 +1,252 @@
+"""Methods that wait: parked, not polled.
+
+A method that waits is a generator or a coroutine. What it yields says what it waits for:
+
+    None                            the next cycle
+    a number, `sleep`               that many seconds of tyme
+    a Future                        its result, or its exception raised where it was yielded
+    a list or dict of Futures       a list or dict of their results, when all are there; the first exception
+    a generator or coroutine        what it returns; it runs like the one that yielded it
+
+While it waits it costs nothing: it stands in a heap by due tyme, or is known to a Future alone. When
+its time has come it enters the ready queue, which is worked off a bounded number at a time.
+"""
+
+import contextlib
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from types import CoroutineType, GeneratorType
+from typing import Any
+
+from totohio.base.futures import Future, InvalidStateError, Sleep
+
+RESUMES = 256  # parked methods resumed in a cycle
+DEFERRED = frozenset((GeneratorType, CoroutineType, Future))  # types of results that are not there yet
+
+Done = Callable[[Any, BaseException | None], None]
+Waiting = Generator[Any, Any, Any] | Coroutine[Any, Any, Any]
+
+
+class Lot:
+    """Where methods are parked: a ready queue and a heap of due tymes.
+
+    Attributes:
+        runs: The methods that wait, for tyme or for a Future.
+        tyme: The tyme of this cycle, kept by whoever runs the cycle.
+    """
+
+    def __init__(self, *, here: Callable[[], bool], wake: Callable[[], None]) -> None:
+        """Set it up.
+
+        Args:
+            here: Tells whether the calling thread is the one that runs the cycle.
+            wake: Makes the cycle come, called by other threads.
+        """
+        self.tyme = 0.0
+        self.runs: set[Run] = set()
+        self._here = here
+        self._wake = wake
+        self._ready: deque[tuple[Run, Future[Any] | None]] = deque()
+        self._heap: list[tuple[float, int, Run]] = []
+        self._count = 0
+
+    def due(self) -> float:
+        """The tyme at which the next one can go on; 0.0 when one can now, infinity when none waits for tyme."""
+        if self._ready:
+            return 0.0
+        return self._heap[0][0] if self._heap else math.inf
+
+    def run(self, waiting: Any, done: Done) -> "Run | None":
+        """Start a method that waits, and have ``done(result, error)`` called when it is done.
+
+        Args:
+            waiting: What its call has returned: a generator, a coroutine or a Future.
+            done: Gets what it returns, or what it raises.
+
+        Returns:
+            The parked method; None when it waits for a Future alone, or did not wait after all.
+        """
+        if isinstance(waiting, Future):
+            run = Run(self, _follow(waiting), done)
+        else:
+            run = Run(self, waiting, done)
+        self.runs.add(run)
+        run.step(None, None)
+        return run if not run.over else None
+
+    def service(self, tyme: float, limit: int = RESUMES) -> int:
+        """Resume what is ready or due, at most ``limit``; tell how many."""
+        self.tyme = tyme
+        heap, ready = self._heap, self._ready
+        while heap and heap[0][0] <= tyme:
+            ready.append((heapq.heappop(heap)[2], None))
+        count = min(len(ready), limit)
+        for _ in range(count):
+            run, future = ready.popleft()
+            if run.over:
+                continue
+            if future is None:
+                run.step(None, None)
+            else:
+                run.resume(future)
+        return count
+
+    def close(self) -> None:
+        """End everything that is parked; what waits is closed as generators are."""
+        self._ready.clear()
+        self._heap.clear()
+        for run in list(self.runs):
+            run.close()
+
+    def _soon(self, run: "Run", future: Future[Any] | None = None) -> None:
+        self._ready.append((run, future))
+        if not self._here():
+            self._wake()
+
+    def _later(self, run: "Run", seconds: float) -> None:
+        self._count += 1
+        heapq.heappush(self._heap, (self.tyme + seconds, self._count, run))
+
+
+class Run:
+    """One method that waits.
+
+    Attributes:
+        over: It is done, or was ended.
+    """
+
+    __slots__ = ("_done", "_lot", "_waiting", "over")
+
+    def __init__(self, lot: Lot, waiting: Waiting, done: Done) -> None:
+        self._lot = lot
+        self._waiting = waiting
+        self._done = done
+        self.over = False
+
+    def step(self, value: Any, error: BaseException | None) -> None:
+        """Let it go on with what it waited for, until it waits again or is done."""
+        try:
+            wanted = self._waiting.send(value) if error is None else self._waiting.throw(error)
+        except StopIteration as stop:
+            self._end(stop.value, None)
+        except BaseException as failure:  # even SystemExit: a method's end is not the server's
+            self._end(None, failure)
+        else:
+            self._park(wanted)
+
+    def resume(self, future: Future[Any]) -> None:
+        """Let it go on with what a Future has brought."""
+        error = _error(future)
+        self.step(None if error is not None else future.result(), error)
+
+    def close(self) -> None:
+        """End it where it stands: its ``finally`` blocks run, ``done`` is not called."""
+        if self.over:
+            return
+        self.over = True
+        self._lot.runs.discard(self)
+        with contextlib.suppress(RuntimeError, ValueError):  # it yielded again, or runs now: it is not resumed
+            self._waiting.close()
+
+    def _end(self, result: Any, error: BaseException | None) -> None:
+        if not self.over:
+            self.over = True
+            self._lot.runs.discard(self)
+            self._done(result, error)
+
+    def _park(self, wanted: Any) -> None:
+        lot = self._lot
+        kind = type(wanted)
+        if wanted is None:
+            lot._soon(self)
+        elif kind is float or kind is int or kind is Sleep:
+            seconds = wanted.seconds if kind is Sleep else wanted
+            if seconds > 0.0 and seconds < math.inf:
+                lot._later(self, seconds)
+            elif seconds <= 0.0:
+                lot._soon(self)
+            else:
+                self._refuse(wanted)
+        else:
+            future = _future(lot, wanted)
+            if future is None:
+                self._refuse(wanted)
+            else:
+                future.add_done_callback(self._wake)
+
+    def _wake(self, future: Future[Any]) -> None:
+        self._lot._soon(self, future)
+
+    def _refuse(self, wanted: Any) -> None:
+        """It yielded what nothing can be waited for: tell it where it did so."""
+        future: Future[Any] = Future()
+        future.set_exception(TypeError(f"a method cannot wait for {wanted!r} (a {type(wanted).__name__})"))
+        self._lot._soon(self, future)
+
+
+def _error(future: Future[Any]) -> BaseException | None:
+    try:
+        return future.exception()
+    except Exception as cancelled:
+        return cancelled
+
+
+def _follow(future: Future[Any]) -> Generator[Any, Any, Any]:
+    return (yield future)
+
+
+def _future(lot: Lot, wanted: Any) -> Future[Any] | None:
+    """Make one Future of what a method waits for; None when that is nothing to wait for."""
+    if isinstance(wanted, Future):
+        return wanted
+    if isinstance(wanted, (GeneratorType, CoroutineType)):
+        return _inner(lot, wanted)
+    if isinstance(wanted, dict):
+        futures = [_future(lot, item) for item in wanted.values()]
+        return _gather(futures, lambda results: dict(zip(wanted, results, strict=True)))
+    if isinstance(wanted, (list, tuple)):
+        return _gather([_future(lot, item) for item in wanted], list)
+    return None
+
+
+def _inner(lot: Lot, waiting: Waiting) -> Future[Any]:
+    future: Future[Any] = Future()
+
+    def done(result: Any, error: BaseException | None) -> None:
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    lot.run(waiting, done)
+    return future
+
+
+def _gather(futures: list[Future[Any] | None], shape: Callable[[list[Any]], Any]) -> Future[Any] | None:
+    """One Future for all: their results in shape, or the first exception once all are done."""
+    if any(future is None for future in futures):
+        return None
+    gathered: Future[Any] = Future()
+    done: list[Future[Any]] = []  # appended to by whatever threads complete them, so counted by its length
+
+    def one_done(future: Future[Any]) -> None:
+        done.append(future)
+        if len(done) == len(futures):
+            with contextlib.suppress(InvalidStateError):  # two threads came last together
+                finish()
+
+    def finish() -> None:
+        errors = [error for future in futures if (error := _error(future)) is not None]  # type: ignore[arg-type]
+        if errors:
+            gathered.set_exception(errors[0])
+        else:
+            gathered.set_result(shape([future.result() for future in futures if future is not None]))
+
+    if not futures:
+        finish()
+    for future in futures:
+        if future is not None:
+            future.add_done_callback(one_done)
+    return gathered

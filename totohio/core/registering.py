@@ -1,0 +1,94 @@
+"""From names to methods: what a method package serves, found once at start-up."""
+
+import importlib
+import inspect
+import pkgutil
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from totohio.base.errors import SettingsError
+from totohio.core.guarding import prepare
+from totohio.core.marking import Marks, marks
+
+BUILT_IN = "totohio.app.methods."  # modules that a method package may serve by importing them
+
+
+class Method:
+    """A module with ``invoke(handler, parameters)``, and all that is known of it before it is called.
+
+    Attributes:
+        name: Its dotted name below the method package.
+        module: The module.
+        invoke: Its function.
+        marks: What decorators have said of the function.
+        guard: Applied to the parameters before the call; None when there is nothing to apply.
+        plain: No mark asks for anything but a call with the parameters and a reply with the result.
+        doc: The documentation text of the function or the module, "" without one.
+    """
+
+    __slots__ = ("doc", "guard", "invoke", "marks", "module", "name", "on_connection_close", "plain")
+
+    def __init__(self, name: str, module: types.ModuleType) -> None:
+        self.name = name
+        self.module = module
+        self.invoke: Callable[[Any, Any], Any] = module.invoke
+        self.marks: Marks = marks(self.invoke)
+        self.guard = prepare(self.marks, self.invoke)
+        self.on_connection_close: Callable[[Any], Any] | None = getattr(module, "on_connection_close", None)
+        self.plain = self.guard is None and self.marks == Marks() and self.on_connection_close is None
+        self.doc = inspect.getdoc(self.invoke) or inspect.getdoc(module) or ""
+
+    def __repr__(self) -> str:
+        return f"<Method {self.name}>"
+
+
+class Registry:
+    """The methods of a package.
+
+    A name is looked up from the package down through its own submodules to one that has ``invoke``.
+    Nothing else can be called: not what a module imports, not private or dunder names.
+    """
+
+    def __init__(self, package: types.ModuleType) -> None:
+        self.package = package
+        self._methods: dict[str, Method] = {}
+        self._collect(package, "")
+        self.find: Callable[[str], Method | None] = self._methods.get
+
+    @classmethod
+    def load(cls, name: str) -> "Registry":
+        """Import the method package of that name with all its submodules.
+
+        Raises:
+            SettingsError: There is no such package.
+            Exception: Whatever a module of it raises when it is imported.
+        """
+        try:
+            package = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+                raise SettingsError(f"method_module: there is no module {name!r} on the module path") from None
+            raise
+        for info in pkgutil.walk_packages(getattr(package, "__path__", []), name + "."):
+            if not any(part.startswith("_") for part in info.name.split(".")):
+                importlib.import_module(info.name)
+        return cls(package)
+
+    def walk(self) -> Iterator[Method]:
+        """Give all methods, by name."""
+        for name in sorted(self._methods):
+            yield self._methods[name]
+
+    def _collect(self, module: types.ModuleType, prefix: str) -> None:
+        for name, child in vars(module).items():
+            if name.startswith("_") or not isinstance(child, types.ModuleType):
+                continue
+            own = child.__name__ == f"{module.__name__}.{name}"
+            built_in = not prefix and child.__name__ == BUILT_IN + name
+            if not (own or built_in):
+                continue
+            dotted = prefix + name
+            if callable(getattr(child, "invoke", None)):
+                self._methods[dotted] = Method(dotted, child)
+            self._collect(child, dotted + ".")

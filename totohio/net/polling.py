@@ -1,0 +1,284 @@
+"""Waiting for the world: the Poller, the machine's network, and the Doist that waits instead of sleeping."""
+
+import contextlib
+import os
+import selectors
+import socket
+import stat
+from typing import Any
+
+from hio.base import doing
+
+from totohio.base.clocking import Clock
+from totohio.base.doing import FOREVER, DoDoer, Doer
+from totohio.base.environing import Attendant, Poller
+
+READABLE = selectors.EVENT_READ
+WRITABLE = selectors.EVENT_WRITE
+LONGEST = 0.03125  # seconds: how long the tock of a stock Doist lets a Doer wait that wants to run "as soon as possible"
+WAKE_SIZE = 4096  # bytes taken at once from the wake-up pipe; each wake-up is one
+
+
+class KernelPoller:
+    """The kernel's poller (epoll on Linux), with a pipe to itself so that threads can wake it.
+
+    A server asks it with `ready` in every cycle. When a Doist has called `wait` before, that is what
+    the wait found and costs no further system call; under a Doist that does not wait, it polls.
+    """
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+        self._selector.register(self._receiver, READABLE, self)
+        self._found: list[tuple[Attendant, int]] | None = None
+
+    def fileno(self) -> int:
+        """The descriptor of the kernel's poller, itself readable when one of its sockets is ready."""
+        fileno: int = self._selector.fileno()  # type: ignore[attr-defined]
+        return fileno
+
+    def register(self, sock: Any, mask: int, attendant: Attendant) -> None:
+        """Begin to watch a socket."""
+        self._selector.register(sock, mask, attendant)
+
+    def modify(self, sock: Any, mask: int, attendant: Attendant) -> None:
+        """Watch a socket for something else."""
+        self._selector.modify(sock, mask, attendant)
+
+    def unregister(self, sock: Any) -> None:
+        """Stop watching a socket; nothing happens when it is not watched."""
+        with contextlib.suppress(KeyError, ValueError):
+            self._selector.unregister(sock)
+
+    def wait(self, seconds: float | None) -> None:
+        """Wait until a socket is ready, `wake` is called or the time is over; None waits without end."""
+        self._found = [(key.data, mask) for key, mask in self._selector.select(seconds)]
+
+    def ready(self) -> list[tuple[Attendant, int]]:
+        """Give what the last wait found, or what is ready now when there was no wait since."""
+        if self._found is None:
+            self.wait(0)
+        found, self._found = self._found, None
+        return found or []
+
+    def wake(self) -> None:
+        """End a wait that is going on, or the next one; for any thread and for signal handlers."""
+        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody waits
+            self._sender.send(b"\0")
+
+    def attend(self, mask: int) -> None:
+        """Empty the wake-up pipe."""
+        with contextlib.suppress(OSError):
+            while len(self._receiver.recv(WAKE_SIZE)) == WAKE_SIZE:
+                pass
+
+    def close(self) -> None:
+        """Release the poller; twice does no harm."""
+        self._selector.close()
+        self._receiver.close()
+        self._sender.close()
+
+
+class KernelNetwork:
+    """The machine's own sockets."""
+
+    def poller(self) -> Poller:
+        """Make a poller for them."""
+        return KernelPoller()
+
+    def listen(self, address: tuple[str, int] | str, *, backlog: int) -> socket.socket:
+        """Give a nonblocking listening socket on a host and port, or on a path for a Unix socket.
+
+        An empty host listens on all interfaces, IPv6 and IPv4. A socket file that nobody listens on
+        any more is replaced.
+
+        Raises:
+            OSError: The address is in use, unknown or forbidden.
+        """
+        sock = _unix_socket(address) if isinstance(address, str) else _inet_socket(*address)
+        try:
+            sock.listen(backlog)
+            sock.setblocking(False)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+
+def _inet_socket(host: str, port: int) -> socket.socket:
+    if not host:
+        with contextlib.suppress(OSError):
+            return _bound(socket.AF_INET6, ("::", port), dual=True)
+        return _bound(socket.AF_INET, ("0.0.0.0", port))
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found.sort(key=lambda info: info[0] != socket.AF_INET)  # "localhost" means 127.0.0.1 to most clients
+    return _bound(found[0][0], found[0][4])
+
+
+def _bound(family: int, address: Any, *, dual: bool = False) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _unix_socket(path: str) -> socket.socket:
+    _clear_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _clear_stale(path: str) -> None:
+    """Remove the socket file of a server that is gone; leave any other file alone."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except OSError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+
+
+class PollingDoist(doing.Doist):  # type: ignore[misc]
+    """A Doist that waits in the poller until a socket is ready or the next Doer is due.
+
+    With ``real=True`` tyme follows the monotonic clock, and between two cycles it waits: until a socket
+    of one of its servers is ready, a thread has brought something, or the first of its Doers is due.
+    Doers of totohio say when they are due; an ordinary Doer with a tock is due when hio says so; an
+    ordinary Doer without one ("as soon as possible") runs at least every ``longest`` seconds, which is
+    the cadence a stock Doist would give it. With ``real=False`` it is a stock Doist.
+    """
+
+    def __init__(
+        self,
+        *,
+        doers: list[Any] | None = None,
+        real: bool = True,
+        limit: float | None = None,
+        tyme: float = 0.0,
+        tock: float | None = None,
+        longest: float = LONGEST,
+        clock: Clock | None = None,
+    ) -> None:
+        """Set it up.
+
+        Args:
+            doers: What it runs.
+            real: Follow the clock; False runs cycles of ``tock`` as fast as they come.
+            limit: Seconds after which it ends; None runs until its Doers are done.
+            tyme: Where tyme starts, seconds.
+            tock: Seconds of tyme in a cycle when not real; when real, tyme follows the clock instead.
+            longest: Seconds that an ordinary Doer without a tock waits at most.
+            clock: Where monotonic time comes from.
+        """
+        super().__init__(doers=doers, real=real, limit=limit, tyme=tyme, tock=0.0 if real else tock)
+        self.longest = longest
+        self.clock = clock or Clock()
+        self._several: tuple[tuple[Poller, ...], selectors.BaseSelector] | None = None
+
+    def do(
+        self, doers: Any = None, limit: float | None = None, tyme: float | None = None, *, temp: bool | None = None
+    ) -> None:
+        """Enter the Doers, run cycles until all are done or the limit is over, and exit them.
+
+        Args:
+            doers: What to run instead of its own.
+            limit: Seconds after which to end, instead of its own.
+            tyme: Where tyme starts, seconds, instead of where it is.
+            temp: Passed to the Doers' enter on hio generations that know it.
+        """
+        options: dict[str, Any] = {} if temp is None else {"temp": temp}
+        if not self.real:
+            super().do(doers=doers, limit=limit, tyme=tyme, **options)
+            return
+        self.done = False
+        if doers is not None:
+            self.doers = list(doers)
+            self.deeds.clear()
+        if limit is not None:
+            self.limit = abs(float(limit))
+        if tyme is not None:
+            self.tyme = tyme
+        try:
+            self.enter(**options)
+            self._run()
+        except KeyboardInterrupt:
+            pass  # as every Doist: Ctrl-C ends it
+        finally:
+            self.exit()
+            self._forget_several()
+
+    def _run(self) -> None:
+        start = self.clock.monotonic() - self.tyme
+        end = self.tyme + self.limit if self.limit else FOREVER
+        while True:
+            self._wait(end)
+            self.tyme = max(self.tyme, self.clock.monotonic() - start)
+            self.recur()
+            if not self.deeds:
+                self.done = True
+                return
+            if self.tyme >= end:
+                return
+
+    def _wait(self, end: float) -> None:
+        """Wait until there is something to do, or ``end`` has come."""
+        pollers: list[Poller] = []
+        soonest = min(end, self._soonest(self.deeds, pollers))
+        seconds = None if soonest == FOREVER else max(0.0, soonest - self.tyme)
+        if len(pollers) == 1:
+            pollers[0].wait(seconds)
+        elif pollers:
+            self._wait_for_several(tuple(pollers), seconds)
+        else:
+            self.clock.sleep(self.longest if seconds is None else seconds)
+
+    def _soonest(self, deeds: Any, pollers: list[Poller]) -> float:
+        """The tyme at which the first of these deeds wants to run; collects their pollers."""
+        tyme = self.tyme
+        soonest = FOREVER
+        for _, retyme, doer in deeds:
+            if isinstance(doer, (Doer, DoDoer)):
+                poller = getattr(doer, "poller", None)
+                if poller is not None and poller not in pollers:
+                    pollers.append(poller)
+                due = max(retyme, doer.due(tyme))
+            elif retyme > tyme:
+                due = retyme
+            elif isinstance(doer, doing.DoDoer):
+                due = self._soonest(doer.deeds, pollers)
+            else:
+                due = tyme + self.longest
+            if due < soonest:
+                soonest = due
+        return soonest
+
+    def _wait_for_several(self, pollers: tuple[Poller, ...], seconds: float | None) -> None:
+        if self._several is None or self._several[0] != pollers:
+            self._forget_several()
+            selector = selectors.DefaultSelector()
+            for poller in pollers:
+                selector.register(poller, READABLE)  # type: ignore[arg-type]
+            self._several = (pollers, selector)
+        self._several[1].select(seconds)
+
+    def _forget_several(self) -> None:
+        if self._several is not None:
+            self._several[1].close()
+            self._several = None

@@ -1,0 +1,297 @@
+"""One connection's conversation: requests in, replies out, in order, within bounds.
+
+The Steward reads as long as nothing it has read waits to be answered, has one request answered at a
+time, and sends each reply at once. What it may be doing, and what ends it when nothing happens:
+
+    shaking     the TLS handshake                            handshake_timeout
+    idle        no byte of a request has come                idle_timeout
+    begun       a part of a request has come                 request_timeout, from its first byte on
+    waited      a request is being answered                  the application's own timeouts
+    pending     the peer does not take what is sent          write_timeout, from the last progress on
+    lingering   we have closed, the peer has not             LINGER
+"""
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hio.core.http import serving
+
+from totohio.base.errors import RemoteProtocolError
+from totohio.base.expiring import Deadlines
+from totohio.net.accepting import Remoter
+from totohio.wire.requesting import Request, Requestant
+from totohio.wire.responding import CONTINUE, fault, http_date
+
+if TYPE_CHECKING:
+    from totohio.net.serving import Server
+
+READABLE, WRITABLE = 1, 2
+SLICE = 64  # requests of one connection answered in a cycle, so that a long pipeline does not hold up the others
+
+
+class Exchange(Protocol):
+    """A request that is being answered."""
+
+    def lost(self) -> None:
+        """The peer has left, or sends no more: nobody may be there to take the reply."""
+
+
+class Steward(serving.Steward):  # type: ignore[misc]
+    """Manages one connection for the Server.
+
+    Attributes:
+        remoter: The connection.
+        requestant: Its parser.
+        waited: A request is being answered.
+        closing: The connection ends after the reply that is being made.
+        exchange: Who is told when the peer leaves while a request is being answered; the application's.
+    """
+
+    def __init__(self, *, remoter: Remoter, server: "Server") -> None:
+        super().__init__(remoter=remoter, requestant=Requestant(server.bounds.limits), responder=server.responder)
+        self.server = server
+        self.closing = False
+        self.closed = False
+        self.lingering = False
+        self.exchange: Exchange | None = None
+        self.mask = 0
+        self._outs: list[bytes] = []
+        self._busy = False
+        self._deadlines: Deadlines[Steward] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Steward of {self.remoter.ca}>"
+
+    # ------------------------------------------------------------ what the poller tells
+
+    def attend(self, mask: int) -> None:
+        """Do what the readiness of the socket asks for."""
+        if self.closed:
+            return
+        remoter = self.remoter
+        if remoter.shaking:
+            self._shake()
+            return
+        if mask & WRITABLE:
+            self._pour()
+        if mask & READABLE and not self.closed:
+            self._receive()
+            while not self.closed and self.mask & READABLE and remoter.buffered():
+                self._receive()
+
+    def _shake(self) -> None:
+        self.remoter.handshake()
+        if self.remoter.cutoff:
+            self.close()
+        elif self.remoter.shaking:
+            self._watch(self.remoter.wants)
+        else:
+            self._watch(READABLE)
+            self._time(self.server.idles)
+            self._receive()  # what came along with the handshake
+
+    def _receive(self) -> None:
+        remoter = self.remoter
+        data = remoter.receive()
+        if data is not None:
+            if self.lingering:
+                return  # what comes after the end is read so that the reply is not lost, and dropped
+            self.requestant.feed(data)
+            self.advance()
+        elif remoter.cutoff:
+            self.close()
+        elif remoter.ended:
+            self._end()
+
+    def _end(self) -> None:
+        """The peer will send no more: what it has asked is still answered."""
+        self.requestant.finish()
+        if self.lingering:
+            self.close()
+            return
+        self._tell()
+        self.advance()
+
+    def _pour(self) -> None:
+        remoter = self.remoter
+        before = remoter.pending
+        remoter.serviceSends()
+        if remoter.pending < before:
+            self.server.writes.set(self, self.server.now)
+            drained = self.server.drained
+            if drained is not None and not remoter.pending:
+                drained(self)
+        self.advance()
+
+    # ------------------------------------------------------------ what the application says
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the reply."""
+        self._outs.append(data)
+        if not self._busy:
+            self._flush()
+            self._settle()
+
+    def reply(self, data: bytes) -> None:
+        """Send the reply, or the last piece of it, and go on to the next request."""
+        self._outs.append(data)
+        self.waited = False
+        self.exchange = None
+        if not self._busy:
+            self.advance()
+
+    # ------------------------------------------------------------ going on
+
+    def advance(self) -> None:
+        """Answer what has arrived, send what there is to send, and see what to wait for."""
+        if self.closed or self._busy:
+            return
+        requestant = self.requestant
+        requests = requestant.requests
+        if requests and not self.waited:
+            self._busy = True
+            bound = self.server.bounds.max_write_buffer
+            remoter = self.remoter
+            count = 0
+            try:
+                while requests and not self.waited and not self.closing and remoter.pending <= bound:
+                    if count == SLICE:
+                        self.server.resume(self)
+                        break
+                    count += 1
+                    request: Request = requests.popleft()
+                    request.remote = remoter.ca
+                    self.waited = True
+                    self.responder(self, request)
+            finally:
+                self._busy = False
+        if not self.waited and not requests and (requestant.fault is not None or requestant.continues):
+            self._object()
+        if self._outs:
+            self._flush()
+        self._settle()
+
+    def _object(self) -> None:
+        """Say "go on" to a peer that asked, or say what was wrong and end."""
+        requestant = self.requestant
+        if requestant.fault is None:
+            requestant.continues = False
+            self._outs.append(CONTINUE)
+        elif not self.closing:
+            self.closing = True
+            if not (self.remoter.ended and not requestant.begun):
+                date = http_date(self.server.clock.now())
+                self._outs.append(fault(requestant.fault, self.server.headers, date=date))
+
+    def _flush(self) -> None:
+        outs = self._outs
+        if outs:
+            data = outs[0] if len(outs) == 1 else b"".join(outs)
+            outs.clear()
+            remoter = self.remoter
+            pending = remoter.pending
+            remoter.tx(data)
+            if remoter.pending and not pending:
+                self._time(self.server.writes)
+
+    def _settle(self) -> None:
+        """See what to wait for next, and for how long."""
+        remoter = self.remoter
+        if remoter.cutoff:
+            self.close()
+            return
+        if self.lingering:
+            return
+        requestant = self.requestant
+        if remoter.pending:
+            if self._deadlines is not self.server.writes:
+                self._time(self.server.writes)
+        elif self.waited:
+            self._time(self.server.halves if remoter.ended else None)
+        elif self.closing or (remoter.ended and not requestant.requests):
+            self._finish()
+            return
+        elif requestant.begun:
+            if self._deadlines is not self.server.begins:
+                self._time(self.server.begins)
+        else:
+            self._time(self.server.idles)
+        backlog = requestant.requests or requestant.fault is not None
+        mask = 0 if remoter.ended or backlog or (self.closing and not self.waited) else READABLE
+        if remoter.pending:
+            mask |= WRITABLE
+        if mask != self.mask:
+            self._watch(mask)
+
+    def _finish(self) -> None:
+        """Close; linger when the peer may still be sending, since a reset would take our reply with it."""
+        if self.remoter.ended or (self.requestant.fault is None and not self.requestant.requests):
+            self.close()
+            return
+        self.lingering = True
+        self.requestant.requests.clear()
+        self.remoter.shutdownSend()
+        self._watch(READABLE)
+        self._time(self.server.lingers)
+
+    def _tell(self) -> None:
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.lost()
+
+    def _time(self, deadlines: "Deadlines[Steward] | None") -> None:
+        old = self._deadlines
+        if old is not deadlines:
+            if old is not None:
+                old.drop(self)
+            self._deadlines = deadlines
+        if deadlines is not None:
+            deadlines.set(self, self.server.now)
+
+    def _watch(self, mask: int) -> None:
+        poller, cs = self.server.poller, self.remoter.cs
+        if not mask:
+            poller.unregister(cs)
+        elif self.mask:
+            poller.modify(cs, mask, self)
+        else:
+            poller.register(cs, mask, self)
+        self.mask = mask
+
+    # ------------------------------------------------------------ the beginning and the end
+
+    def open(self) -> None:
+        """Begin to listen to the peer."""
+        self._watch(READABLE)
+        self._time(self.server.handshakes if self.remoter.shaking else self.server.idles)
+
+    def idle(self) -> bool:
+        """Tell whether nothing is lost when the connection ends now."""
+        return not (self.waited or self.requestant.begun or self.requestant.requests or self.remoter.pending)
+
+    def expire(self) -> None:
+        """The deadline has come: end, with a word where the peer waits for one."""
+        if self._deadlines is self.server.begins and not self.requestant.fault:
+            self._deadlines = None
+            self.requestant.fault = RemoteProtocolError(408, "the request took too long to arrive")
+            self.advance()
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """End the connection now, and tell whoever answers; twice does no harm."""
+        if self.closed:
+            return
+        self.closed = True
+        if self.mask:
+            self.server.poller.unregister(self.remoter.cs)
+        if self._deadlines is not None:
+            self._deadlines.drop(self)
+        self._outs.clear()
+        self.remoter.close()
+        self.server.forget(self)
+        self._tell()
+
+
+def peer_text(ca: Any) -> str:
+    """A peer's address as text: the host of an internet address, ``unix`` for a Unix socket."""
+    return str(ca[0]) if isinstance(ca, tuple) else "unix"

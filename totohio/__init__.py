@@ -29,8 +29,8 @@ from totohio.base.errors import (
     ERROR_USER_ID_EXISTS,
     ERROR_USER_NOT_FOUND,
     SettingsError,
-    TotohioError,
     TotoException,
+    TotohioError,
 )
 from totohio.base.futures import CancelledError, Future, InvalidStateError, sleep
 from totohio.core.marking import (

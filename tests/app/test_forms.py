@@ -77,7 +77,10 @@ def test_a_form_without_parts_is_empty() -> None:
         (TYPE, part("Content-Disposition: form-data", b"no name") + b"--XX--"),
         (TYPE, field("a", b"\xff") + b"--XX--"),
         (TYPE, field("a", b"1").replace(b"name=", b"name\xff=") + b"--XX--"),
-        (TYPE, part('Content-Disposition: form-data; name="a"\r\nContent-Transfer-Encoding: base64', b"MQ==") + b"--XX--"),
+        (
+            TYPE,
+            part('Content-Disposition: form-data; name="a"\r\nContent-Transfer-Encoding: base64', b"MQ==") + b"--XX--",
+        ),
         ("multipart/form-data", b"--XX--"),
         ("multipart/form-data; boundary=", b"----"),
         (f"multipart/form-data; boundary={'X' * 71}", b"--"),
@@ -93,14 +96,19 @@ def test_a_query_that_is_malformed_is_1011_here_too() -> None:
 
 
 def test_the_number_of_parts_and_the_size_of_their_headers_are_bounded() -> None:
-    assert len(multipart(TYPE, field("a", b"1") * MAX_PARTS + b"--XX--", "")["parameters"]["arguments"]["a"]) == MAX_PARTS
+    assert (
+        len(multipart(TYPE, field("a", b"1") * MAX_PARTS + b"--XX--", "")["parameters"]["arguments"]["a"]) == MAX_PARTS
+    )
     refused(TYPE, field("a", b"1") * (MAX_PARTS + 1) + b"--XX--")
     refused(TYPE, part('Content-Disposition: form-data; name="a"\r\nX: ' + "x" * 10_000, b"1") + b"--XX--")
 
 
-@given(st.lists(st.sampled_from([b"--XX", b"\r\n", b"--", field("a", b"1"), b'filename="', b"Content-Type: x", b"\xff"])))
+@given(
+    st.lists(st.sampled_from([b"--XX", b"\r\n", b"--", field("a", b"1"), b'filename="', b"Content-Type: x", b"\xff"]))
+)
 def test_any_bytes_are_read_as_a_form_or_refused(pieces: list[bytes]) -> None:
     try:
-        multipart(TYPE, b"".join(pieces), "")
+        found = multipart(TYPE, b"".join(pieces), "")
     except TotoException as error:
-        assert error.code == 1011
+        found = {"refused": error.code}
+    assert found.keys() == {"parameters"} or found == {"refused": 1011}

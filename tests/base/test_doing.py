@@ -193,7 +193,6 @@ def test_a_dodoer_without_doers_needs_no_cycle() -> None:
     assert DoDoer(doers=[]).due(1.0) == FOREVER
 
 
-@pytest.mark.xfail(reason="DoDoer.due asks the Doers that it was made with, not those that still run")
 def test_a_doer_that_is_done_asks_for_no_more_cycles() -> None:
     dodoer = DoDoer(doers=[Diary("a", [], cycles=1, due=0.0), Diary("b", [], due=7.0)])
     doist = make_doist(dodoer)
@@ -204,7 +203,6 @@ def test_a_doer_that_is_done_asks_for_no_more_cycles() -> None:
     doist.exit()
 
 
-@pytest.mark.xfail(reason="DoDoer.due asks every Doer for its due, and those of hio have none")
 def test_a_stock_doer_in_a_dodoer_of_ours_is_due_when_hio_says_so() -> None:
     dodoer = DoDoer(doers=[Diary("a", []), hio_doing.Doer(tock=2.0)])
     doist = make_doist(dodoer)

@@ -81,7 +81,7 @@ def test_lines_arrive(pipe: Pipe):
 def test_a_full_stream_drops_lines_instead_of_waiting_and_never_tears_one(pipe: Pipe):
     sink = pipe.sink
     written = fill(sink)
-    sink.write("lost\nlost\n", 2)
+    sink.write(("y" * 99 + "\n") * 2, 2)
     assert sink.dropped == 3
     text = pipe.read()
     sink.write("after\n")

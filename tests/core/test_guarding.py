@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 import msgspec
 import pytest
 
-from totohio.base.errors import TotohioError, TotoException
+from totohio.base.errors import TotoException, TotohioError
 from totohio.core.guarding import prepare
 from totohio.core.marking import default_parameters, marks, requires
 

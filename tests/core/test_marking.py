@@ -11,11 +11,15 @@ from totohio.core.marking import (
     Marks,
     Redirects,
     Requires,
+    anonymous_session,
     asynchronous,
+    authenticated,
+    authenticated_with_parameter,
     default_parameters,
     error_redirect,
     jsonp,
     marks,
+    optionally_authenticated,
     raw_response,
     requires,
 )
@@ -39,7 +43,15 @@ def test_a_function_without_decorators_has_empty_marks() -> None:
 
 def test_decorated_functions_are_the_same_functions() -> None:
     method = fresh()
-    for decorator in (requires("a"), default_parameters({}), raw_response, jsonp, jsonp("cb"), error_redirect({}), asynchronous):
+    for decorator in (
+        requires("a"),
+        default_parameters({}),
+        raw_response,
+        jsonp,
+        jsonp("cb"),
+        error_redirect({}),
+        asynchronous,
+    ):
         assert decorator(method) is method
     assert method(None, {"b": 1}) == {"b": 1}
 
@@ -64,6 +76,13 @@ def test_jsonp_works_bare_with_brackets_and_with_a_name() -> None:
     assert marks(jsonp(fresh())).jsonp == "jsonp"
     assert marks(jsonp()(fresh())).jsonp == "jsonp"
     assert marks(jsonp("callback")(fresh())).jsonp == "callback"
+
+
+def test_the_session_marks_tell_apart_how_a_call_wants_its_session() -> None:
+    decorators = (authenticated, authenticated_with_parameter, optionally_authenticated, anonymous_session)
+    wants = [marks(decorator(fresh())).session for decorator in decorators]
+    assert None not in wants
+    assert len(set(wants)) == len(decorators)
 
 
 def test_a_wrapper_can_be_marked_without_marking_what_it_wraps() -> None:

@@ -153,14 +153,13 @@ def test_with_a_cafile_a_certificate_of_another_authority_is_refused(files: File
         shake_hands(server_context(files.certfile, files.keyfile, files.cafile), client)
 
 
-def test_the_server_certificate_does_not_vouch_for_clients(files: Files) -> None:
-    # A client that shows a copy of the server's own certificate, signed by nobody in the cafile.
-    stranger = trustme.CA()
+def test_an_authority_in_the_certfile_does_not_vouch_for_clients(files: Files) -> None:
+    certfile = files.write("with_root.pem", *files.leaf.cert_chain_pems, files.ca.cert_pem)
+    cafile = files.write("stranger.pem", trustme.CA().cert_pem)
     client = files.client_context()
-    files.leaf.configure_cert(client)
-    cafile = files.write("stranger.pem", stranger.cert_pem)
+    files.ca.issue_cert("client@totohio.test").configure_cert(client)
     with pytest.raises(ssl.SSLCertVerificationError):
-        shake_hands(server_context(files.certfile, files.keyfile, cafile), client)
+        shake_hands(server_context(certfile, files.keyfile, cafile), client)
 
 
 # ------------------------------------------------------------ mistakes

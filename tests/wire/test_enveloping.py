@@ -103,7 +103,9 @@ def test_ids_that_are_no_strings_are_1011() -> None:
 
 
 def test_absent_parameters_of_an_entry_are_empty_and_others_are_as_sent() -> None:
-    found = batch(batch={"a": {"method": "m"}, "b": {"method": "m", "parameters": None}, "c": {"method": "m", "parameters": 0}})
+    found = batch(
+        batch={"a": {"method": "m"}, "b": {"method": "m", "parameters": None}, "c": {"method": "m", "parameters": 0}}
+    )
     assert [entry.parameters for entry in found.entries.values()] == [{}, None, 0]
 
 
@@ -126,7 +128,9 @@ def test_batches_run_in_sequence_and_each_for_itself_unless_they_say_otherwise()
     assert batch(batch={}, atomic=True).atomic
 
 
-@pytest.mark.parametrize("odd", [{"mode": "random"}, {"mode": None}, {"mode": ["parallel"]}, {"atomic": "yes"}, {"atomic": 1}])
+@pytest.mark.parametrize(
+    "odd", [{"mode": "random"}, {"mode": None}, {"mode": ["parallel"]}, {"atomic": "yes"}, {"atomic": 1}]
+)
 def test_modes_that_do_not_exist_are_1011(odd: dict[str, Any]) -> None:
     assert refused({"batch": {}, **odd}) == 1011
 
@@ -182,7 +186,13 @@ def test_errors_carry_code_and_value_and_their_public_attributes() -> None:
 
 @pytest.mark.parametrize(
     ("error", "text"),
-    [(Exception(), ""), (Exception("café"), "café"), (KeyError("missing"), "'missing'"), ("text", "text"), (Mute(), "Mute")],
+    [
+        (Exception(), ""),
+        (Exception("café"), "café"),
+        (KeyError("missing"), "'missing'"),
+        ("text", "text"),
+        (Mute(), "Mute"),
+    ],
 )
 @pytest.mark.parametrize("debug", [False, True])
 def test_any_other_error_is_1000_with_its_text(error: Any, text: str, debug: bool) -> None:

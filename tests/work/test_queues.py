@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -170,22 +171,34 @@ def test_a_name_gives_the_same_queue_and_later_arguments_are_ignored(name: str) 
     settle(*[TaskQueue.instance(name).yield_task(together.wait, LONG) for _ in range(2)])
 
 
-def test_threads_that_ask_for_a_new_name_at_once_get_the_same_queue(name: str) -> None:
-    together = threading.Barrier(8)
+def test_threads_that_ask_for_a_new_name_at_once_get_the_same_queue(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    coming = threading.Semaphore(0)
     found: list[TaskQueue] = []
+    make = TaskQueue.__init__
 
-    def ask(turn: int) -> None:
-        together.wait(LONG)
-        found.append(TaskQueue.instance(f"{name} {turn}"))
+    def linger(queue: TaskQueue, *args: Any) -> None:
+        for _ in range(8):  # until all have come
+            assert coming.acquire(timeout=LONG)
+        coming.release(8)
+        for _ in range(20_000):
+            pass  # and had their turns
+        make(queue, *args)
 
-    for turn in range(50):
-        threads = [threading.Thread(target=ask, args=(turn,)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(LONG)
-        assert len(set(map(id, found))) == 1
-        found.clear()
+    def ask() -> None:
+        coming.release()
+        found.append(TaskQueue.instance(name))
+
+    monkeypatch.setattr(TaskQueue, "__init__", linger)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    sys.setswitchinterval(interval)
+    assert len(found) == 8
+    assert len(set(map(id, found))) == 1
 
 
 def test_two_servers_in_a_process_share_no_queue(name: str) -> None:

@@ -7,6 +7,8 @@ from totohio.app.handling import BatchHandlerProxy, TotoHandler
 from totohio.base.doing import FOREVER, Doer
 from totohio.base.errors import ERROR_BATCH_REFERENCE, ERROR_INVALID_METHOD, ERROR_SERVER, TotoException
 from totohio.core.batching import Budget, order, resolve
+from totohio.core.invoking import DEFERRED
+from totohio.core.registering import Method
 from totohio.wire.enveloping import Batch, entry_reply
 
 if TYPE_CHECKING:
@@ -42,13 +44,31 @@ class BatchCall:
     def advance(self, limit: int) -> int:
         """Start at most ``limit`` entries, as far as that is possible now; tell how many."""
         started = 0
+        todo, sources, entries, replies = self._todo, self._sources, self._batch.entries, self._replies
+        find, handler, settled = self._dispatcher.find, self._handler, self.settled
         self.queued = True  # what settles while it starts is seen here and now
-        while started < limit and self._todo and self._held is None:
-            id = self._todo.popleft()
-            if self._waits(id):
+        while started < limit and todo and self._held is None:
+            id = todo.popleft()
+            if id in sources and self._waits(id):
                 continue
             started += 1
-            self._start(id)
+            entry = entries[id]
+            method = find(entry.name)
+            if method is None or not method.plain or entry.error is not None or id in sources:
+                self._start(id)
+                continue
+            # Most entries are like this one; the way around costs them as much again (measured: 1.6 and 3.1 us).
+            proxy = BatchHandlerProxy(handler, id, settled)
+            try:
+                result = method.invoke(proxy, entry.parameters)
+            except BaseException as error:
+                settled(id, None, error)
+                continue
+            if type(result) in DEFERRED:
+                self._dispatcher.park(proxy, method, result)
+                self._hold(id, method)
+            elif id not in replies:
+                replies[id] = {"result": result}
         self.queued = False
         self._look()
         return started
@@ -68,14 +88,16 @@ class BatchCall:
         for taker in self._takers.pop(id, ()):
             self._missing[taker] -= 1
             if not self._missing[taker]:
-                self._todo.append(taker)
                 if self._held == taker:
                     self._held = None
+                    self._todo.appendleft(taker)
+                else:
+                    self._todo.append(taker)
         dispatcher.batches.enqueue(self)
 
     def _waits(self, id: str) -> bool:
         """Tell whether an entry has to wait for the results that it takes; it comes back when they are there."""
-        missing = [source for source in self._sources.get(id, ()) if source not in self._replies]
+        missing = [source for source in self._sources[id] if source not in self._replies]
         for source in missing:
             self._takers.setdefault(source, []).append(id)
         if missing:
@@ -106,6 +128,10 @@ class BatchCall:
             self.settled(id, None, error)
             return
         dispatcher.invoke(proxy, method, parameters, False)
+        self._hold(id, method)
+
+    def _hold(self, id: str, method: Method) -> None:
+        """Hold the entries behind one that is not done, where they have to wait for it."""
         if id not in self._replies and not self._batch.parallel and not method.marks.asynchronous:
             self._held = id
 

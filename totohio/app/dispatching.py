@@ -210,7 +210,7 @@ class Dispatcher:
                 parameters = self._prepare(caller, method, parameters, lax)
             result = method.invoke(caller, parameters)
             if type(result) in DEFERRED:
-                self._park(caller, method, result)
+                self.park(caller, method, result)
             else:
                 caller.settle(method, result, None)
         except BaseException as error:
@@ -232,7 +232,9 @@ class Dispatcher:
             caller.begin(method, caller)
         return parameters
 
-    def _park(self, caller: Any, method: Method, waiting: Any) -> None:
+    def park(self, caller: Any, method: Method, waiting: Any) -> None:
+        """Let a method wait whose call has returned a generator, a coroutine or a Future."""
+
         def done(result: Any, error: BaseException | None) -> None:
             try:
                 caller.settle(method, result, error)

@@ -286,9 +286,21 @@ class TotoHandler:
         try:
             body = dispatcher.pack(kind, reply)
         except TotoException as error:
-            code = error.code
-            body = dispatcher.pack(kind, {"error": dispatcher.error_form(error)})
+            if "batch" in reply:
+                reply["batch"] = {id: self._sendable(kind, entry) for id, entry in reply["batch"].items()}
+            else:
+                code = error.code
+                reply = {"error": dispatcher.error_form(error)}
+            body = dispatcher.pack(kind, reply)
         self._send(body, self.response_type, code)
+
+    def _sendable(self, kind: str, reply: dict[str, Any]) -> dict[str, Any]:
+        """The reply of a batch's entry, or the error that it cannot be sent."""
+        try:
+            self._dispatcher.pack(kind, reply)
+        except TotoException as error:
+            return {"error": self._dispatcher.error_form(error)}
+        return reply
 
     def _reply_error(self, error: Any) -> None:
         form = self._dispatcher.error_form(error, self)
@@ -314,7 +326,7 @@ class TotoHandler:
         else:
             headers = self._headers or []
             if self._status == 200 and request.method in ("GET", "HEAD"):
-                etag = '"%s"' % hashlib.sha1(body, usedforsecurity=False).hexdigest()
+                etag = f'"{hashlib.sha1(body, usedforsecurity=False).hexdigest()}"'
                 headers = [("ETag", etag), *headers]
                 if replier.matches(request, etag):
                     self._status, body = 304, b""
@@ -380,9 +392,9 @@ class BatchHandlerProxy:
     __slots__ = ("_settled", "handler", "request_key")
 
     def __init__(self, handler: TotoHandler, request_key: str, settled: Callable[[str, Any, Any], None]) -> None:
-        object.__setattr__(self, "handler", handler)
-        object.__setattr__(self, "request_key", request_key)
-        object.__setattr__(self, "_settled", settled)
+        _set_handler(self, handler)
+        _set_key(self, request_key)
+        _set_settled(self, settled)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.handler, name)
@@ -425,3 +437,9 @@ class BatchHandlerProxy:
         """The method is done: that is the entry's result, unless it responds later."""
         if error is not None or result is not None or not method.marks.asynchronous:
             self._settled(self.request_key, result, error)
+
+
+# The attributes of a proxy itself; setting them by name would set the handler's.
+_set_handler = BatchHandlerProxy.handler.__set__  # type: ignore[attr-defined]
+_set_key = BatchHandlerProxy.request_key.__set__  # type: ignore[attr-defined]
+_set_settled = BatchHandlerProxy._settled.__set__  # type: ignore[attr-defined]

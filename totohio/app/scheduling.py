@@ -12,6 +12,7 @@ from totohio.net.serving import Server
 
 logger = logging.getLogger("totohio")
 
+PATIENCE = 1.0  # seconds that a drain waits for answers to peers that send no more and have probably left
 EXPIRIES = 256  # requests that waited too long and are answered so in a cycle
 
 
@@ -74,11 +75,14 @@ class TotoDoer(DoDoer):
         self.entered: Callable[[], None] | None = None
         self._asked: str | None = None
         self._end: float | None = None
+        self._impatient = 0.0
 
     def due(self, tyme: float) -> float:
         """The earliest tyme at which one of its Doers, or the end of its drain, needs a cycle."""
         due = super().due(tyme)
-        return due if self._end is None else min(due, self._end)
+        if self._end is None:
+            return due
+        return min(due, self._impatient if tyme < self._impatient else self._end)
 
     def drain(self) -> None:
         """Have it end once what is being answered has been; for any thread and for signal handlers."""
@@ -126,9 +130,10 @@ class TotoDoer(DoDoer):
         if self._end is None:
             self.draining = True
             self._end = tyme + self.drain_timeout
+            self._impatient = tyme + min(PATIENCE, self.drain_timeout)
             self.dispatcher.replier.retiring = True
             self.server.retire()
-        if self.server.idle():
+        if self.server.idle(patient=tyme < self._impatient):
             return True
         if tyme >= self._end:
             logger.warning("drained for %g seconds; what is still being answered is given up", self.drain_timeout)

@@ -45,7 +45,6 @@ class TotoServer:
         """
         self.settings = settings if settings is not None else load(conf_file, arguments=options)
         self.environment = environment if environment is not None else kernel_environment()
-        self.restarting = False
         self._built: Built | None = None
 
     @property

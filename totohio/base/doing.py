@@ -9,11 +9,13 @@ happen for their sake: sooner or later a socket, or a thread, wakes the poller a
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from hio.base import doing
 
 FOREVER = math.inf
+CADENCE = 0.03125  # seconds: how long a stock Doist lets a Doer wait that wants to run "as soon as possible"
 
 
 class Doer(doing.Doer):  # type: ignore[misc]
@@ -47,9 +49,31 @@ class DoDoer(doing.DoDoer):  # type: ignore[misc]
         super().__init__(doers=doers, tymth=tymth, tock=0.0)
 
     def due(self, tyme: float) -> float:
-        """The earliest tyme in seconds at which one of its Doers needs a cycle."""
-        return min((doer.due(tyme) for doer in self.doers), default=FOREVER)
+        """The earliest tyme in seconds at which one of its Doers that still run needs a cycle."""
+        return soonest(self.deeds, tyme, CADENCE)
 
     def enter(self, doers: Any = None, **kwa: Any) -> Any:
         """Enter the given Doers, or its own."""
         return super().enter(doers=doers, **kwa)
+
+
+def soonest(deeds: Iterable[tuple[Any, float, Any]], tyme: float, cadence: float) -> float:
+    """The tyme at which the first of these deeds wants to run.
+
+    Args:
+        deeds: Of a Doist or DoDoer: dog, tyme from which on it may run, Doer.
+        tyme: Now.
+        cadence: Seconds that an ordinary Doer without a tock waits at most.
+    """
+    first = FOREVER
+    for _, retyme, doer in deeds:
+        if isinstance(doer, (Doer, DoDoer)):
+            due = max(retyme, doer.due(tyme))
+        elif retyme > tyme:
+            due = retyme
+        elif isinstance(doer, doing.DoDoer):
+            due = soonest(doer.deeds, tyme, cadence)
+        else:
+            due = tyme + cadence
+        first = min(first, due)
+    return first

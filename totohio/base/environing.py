@@ -4,6 +4,7 @@ Production makes one of the machine's own clock, randomness, network and threads
 another. Nothing else differs between the two.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -62,7 +63,7 @@ class Network(Protocol):
 class Pool(Protocol):
     """A few worker threads with one queue."""
 
-    def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a function run in one of the threads; the Future gets what it returns or raises."""
 
     def __len__(self) -> int:
@@ -98,22 +99,25 @@ class Environment:
     shared: dict[Any, Any] = field(default_factory=dict)
 
 
-_active: Environment | None = None
+class _Active(threading.local):
+    environment: Environment | None = None
+
+
+_active = _Active()
 
 
 def activate(environment: Environment | None) -> Environment | None:
-    """Make an Environment the one that running methods see, and give the one before it."""
-    global _active
-    before, _active = _active, environment
+    """Make an Environment the one that methods see which run in this thread, and give the one before it."""
+    before, _active.environment = _active.environment, environment
     return before
 
 
 def active() -> Environment:
-    """Give the Environment of the server that is running now.
+    """Give the Environment of the server that runs in this thread now.
 
     Raises:
         TotohioError: No server runs.
     """
-    if _active is None:
+    if _active.environment is None:
         raise TotohioError("this works only while a totohio server runs")
-    return _active
+    return _active.environment

@@ -5,11 +5,14 @@ any thread. Its callbacks run at once in the thread that completes it; the serve
 put the waiting call into a queue and wake the poller, so methods never run outside the cycle.
 """
 
+import logging
 from collections.abc import Callable, Generator
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
 from totohio.base.errors import TotohioError
+
+logger = logging.getLogger("totohio")
 
 T = TypeVar("T")
 
@@ -118,13 +121,17 @@ class Future(Generic[T]):
                 return
             if self._state != _PENDING:
                 raise InvalidStateError("the Future is complete already")
-            self._state, self._value = state, value
+            self._value = value
+            self._state = state
         self._call_back()
 
     def _call_back(self) -> None:
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            callback(self)
+            try:
+                callback(self)
+            except Exception:  # whoever else waits is told all the same
+                logger.exception("a callback of a Future failed")
 
     def __await__(self) -> "Generator[Future[T], None, T]":
         if self._state == _PENDING:

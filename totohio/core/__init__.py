@@ -1,0 +1,1 @@
+"""The rules: what a method is, who may call it, how calls wait. No input or output."""

@@ -5,23 +5,19 @@ result that the JSON pointer names (RFC 8620 section 3.7, RFC 6901). The entry t
 takes from. A parameter whose name begins with ``#`` and which has no ``resultOf`` is an ordinary one.
 """
 
-import datetime
 import heapq
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
-
-import msgspec
 
 from totohio.base.errors import ERROR_BATCH_REFERENCE, TotoException
 from totohio.wire.enveloping import Batch
+from totohio.wire.packing import decode_json, decode_msgpack, encode_json, encode_msgpack
 
 MAX_REFERENCED = 10 * 1024 * 1024
 """Bytes (as JSON) that the references of one batch may bring in: a security limit. Each of a chain of entries
 that take the result before them twice would double it, so that thirty of them would fill any memory."""
 
-_NATIVE = (bytes, bytearray, memoryview, datetime.datetime, uuid.UUID)
-_measure = msgspec.json.Encoder().encode
+_NO_SOURCES: frozenset[str] = frozenset()
 
 
 class Budget:
@@ -54,12 +50,14 @@ def _references(parameters: Any) -> Iterator[tuple[str, dict[Any, Any]]]:
                 yield name, value
 
 
-def sources(parameters: Any) -> set[str]:
+def sources(parameters: Any) -> Set[str]:
     """Give the ids of the entries whose results the parameters take.
 
     Raises:
         TotoException: 1015, when a reference is malformed.
     """
+    if type(parameters) is dict and "#" not in [str(name)[:1] for name in parameters]:
+        return _NO_SOURCES
     found = set()
     for name, reference in _references(parameters):
         id, path = reference["resultOf"], reference.get("path")
@@ -97,17 +95,24 @@ def resolve(parameters: Any, replies: Mapping[str, Mapping[str, Any]], budget: B
         budget.take(0)
         try:
             value = _follow(source["result"], _tokens(reference["path"]), 0, reference["path"], budget)
-            budget.take(len(_measure(value)))
-            del resolved[name]
-            resolved[name[1:]] = _copy(value)
-        except (TypeError, ValueError, RecursionError):  # whatever the method returned has no plain form
-            raise _unresolved(f"the result of {id!r} cannot be passed on") from None
+        except RecursionError:
+            raise _unresolved(f"the result of {id!r} is nested too deeply") from None
+        del resolved[name]
+        resolved[name[1:]] = _plain(value, budget)
     return resolved
 
 
-def _copy(value: Any) -> Any:
-    """Give a value in the plain types of the wire, sharing nothing with the reply that it comes from."""
-    return msgspec.to_builtins(value, builtin_types=_NATIVE)
+def _plain(value: Any, budget: Budget) -> Any:
+    """Give a value as clients see it, sharing nothing with the reply that it comes from."""
+    for write, read in ((encode_json, decode_json), (encode_msgpack, decode_msgpack)):  # the latter has bytes
+        try:
+            body = write(value)
+            plain = read(body)
+        except TotoException:
+            continue
+        budget.take(len(body))
+        return plain
+    raise _unresolved("the result cannot be passed on")
 
 
 def _tokens(path: str) -> list[str]:
@@ -128,8 +133,8 @@ def _tokens(path: str) -> list[str]:
 def _follow(value: Any, tokens: list[str], start: int, path: str, budget: Budget) -> Any:
     for position in range(start, len(tokens)):
         token = tokens[position]
-        if not isinstance(value, dict | list | tuple):
-            value = _copy(value)
+        if not isinstance(value, dict | list | tuple) or (isinstance(value, dict) and token not in value):
+            value = _plain(value, budget)  # an object's fields, or keys that are no strings
         if isinstance(value, dict):
             if token not in value:
                 raise _unresolved(f"there is nothing at {path!r}")

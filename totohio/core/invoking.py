@@ -68,10 +68,7 @@ class Lot:
         Returns:
             The parked method; None when it waits for a Future alone, or did not wait after all.
         """
-        if isinstance(waiting, Future):
-            run = Run(self, _follow(waiting), done)
-        else:
-            run = Run(self, waiting, done)
+        run = Run(self, _follow(waiting) if isinstance(waiting, Future) else waiting, done)
         self.runs.add(run)
         run.step(None, None)
         return run if not run.over else None

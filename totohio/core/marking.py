@@ -37,9 +37,9 @@ class Redirects:
     def target(self, error: Any) -> str | None:
         """Give the URL for an error: by its ``code``, then its ``status_code``, then the default; or None."""
         for name in ("code", "status_code"):
-            url = self.urls.get(str(getattr(error, name, None)))
-            if url is not None:
-                return url
+            code = getattr(error, name, None)
+            if code is not None and str(code) in self.urls:
+                return self.urls[str(code)]
         return self.default
 
 

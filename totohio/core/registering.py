@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from totohio.base.errors import SettingsError
+from totohio.base.errors import SettingsError, TotohioError
 from totohio.core.guarding import prepare
 from totohio.core.marking import Marks, marks
 
@@ -34,7 +34,10 @@ class Method:
         self.module = module
         self.invoke: Callable[[Any, Any], Any] = module.invoke
         self.marks: Marks = marks(self.invoke)
-        self.guard = prepare(self.marks, self.invoke)
+        try:
+            self.guard = prepare(self.marks, self.invoke)
+        except TotohioError as error:
+            raise SettingsError(f"the method {name}: {error}") from None
         self.on_connection_close: Callable[[Any], Any] | None = getattr(module, "on_connection_close", None)
         self.plain = self.guard is None and self.marks == Marks() and self.on_connection_close is None
         self.doc = inspect.getdoc(self.invoke) or inspect.getdoc(module) or ""
@@ -61,7 +64,7 @@ class Registry:
         """Import the method package of that name with all its submodules.
 
         Raises:
-            SettingsError: There is no such package.
+            SettingsError: There is no such package, or a method in it wants parameters of no known type.
             Exception: Whatever a module of it raises when it is imported.
         """
         try:

@@ -1,0 +1,1 @@
+"""Sockets and the Doers that serve them."""

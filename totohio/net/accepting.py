@@ -35,6 +35,7 @@ class Remoter(tcp.Remoter):  # type: ignore[misc]
 
     def __init__(self, *, ha: Any, ca: Any, cs: Any, buffer: memoryview, tymth: Any = None) -> None:
         super().__init__(ha=ha, ca=ca, cs=cs, bs=len(buffer), tymeout=0.0, refreshable=False, tymth=tymth)
+        self.cs: Any = cs
         self.buffer = buffer
         self.outs: deque[memoryview] = deque()
         self.pending = 0
@@ -76,7 +77,8 @@ class Remoter(tcp.Remoter):  # type: ignore[misc]
     def send(self, data: Any) -> int:
         """Send what the kernel takes now; the count is zero when it takes nothing or the peer is gone."""
         try:
-            return self.cs.send(data)  # type: ignore[no-any-return]
+            sent: int = self.cs.send(data)
+            return sent
         except BLOCKED:
             return 0
         except (OSError, ValueError):

@@ -158,7 +158,7 @@ class KernelPool:
         with self._condition:
             return self._running + len(self._waiting)
 
-    def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Have a function run in one of the threads; the Future gets what it returns or raises.
 
         A Future that is cancelled before its turn is passed over.

@@ -10,12 +10,11 @@ from typing import Any
 from hio.base import doing
 
 from totohio.base.clocking import Clock
-from totohio.base.doing import FOREVER, DoDoer, Doer
+from totohio.base.doing import CADENCE, FOREVER, soonest
 from totohio.base.environing import Attendant, Poller
 
 READABLE = selectors.EVENT_READ
 WRITABLE = selectors.EVENT_WRITE
-LONGEST = 0.03125  # seconds: how long the tock of a stock Doist lets a Doer wait that wants to run "as soon as possible"
 WAKE_SIZE = 4096  # bytes taken at once from the wake-up pipe; each wake-up is one
 
 
@@ -36,7 +35,7 @@ class KernelPoller:
 
     def fileno(self) -> int:
         """The descriptor of the kernel's poller, itself readable when one of its sockets is ready."""
-        fileno: int = self._selector.fileno()  # type: ignore[attr-defined]
+        fileno: int = self._selector.fileno()
         return fileno
 
     def register(self, sock: Any, mask: int, attendant: Attendant) -> None:
@@ -173,7 +172,7 @@ class PollingDoist(doing.Doist):  # type: ignore[misc]
         limit: float | None = None,
         tyme: float = 0.0,
         tock: float | None = None,
-        longest: float = LONGEST,
+        longest: float = CADENCE,
         clock: Clock | None = None,
     ) -> None:
         """Set it up.
@@ -239,35 +238,15 @@ class PollingDoist(doing.Doist):  # type: ignore[misc]
 
     def _wait(self, end: float) -> None:
         """Wait until there is something to do, or ``end`` has come."""
-        pollers: list[Poller] = []
-        soonest = min(end, self._soonest(self.deeds, pollers))
-        seconds = None if soonest == FOREVER else max(0.0, soonest - self.tyme)
+        pollers = _pollers(self.deeds)
+        due = min(end, soonest(self.deeds, self.tyme, self.longest))
+        seconds = None if due == FOREVER else max(0.0, due - self.tyme)
         if len(pollers) == 1:
             pollers[0].wait(seconds)
         elif pollers:
             self._wait_for_several(tuple(pollers), seconds)
         else:
             self.clock.sleep(self.longest if seconds is None else seconds)
-
-    def _soonest(self, deeds: Any, pollers: list[Poller]) -> float:
-        """The tyme at which the first of these deeds wants to run; collects their pollers."""
-        tyme = self.tyme
-        soonest = FOREVER
-        for _, retyme, doer in deeds:
-            if isinstance(doer, (Doer, DoDoer)):
-                poller = getattr(doer, "poller", None)
-                if poller is not None and poller not in pollers:
-                    pollers.append(poller)
-                due = max(retyme, doer.due(tyme))
-            elif retyme > tyme:
-                due = retyme
-            elif isinstance(doer, doing.DoDoer):
-                due = self._soonest(doer.deeds, pollers)
-            else:
-                due = tyme + self.longest
-            if due < soonest:
-                soonest = due
-        return soonest
 
     def _wait_for_several(self, pollers: tuple[Poller, ...], seconds: float | None) -> None:
         if self._several is None or self._several[0] != pollers:
@@ -282,3 +261,15 @@ class PollingDoist(doing.Doist):  # type: ignore[misc]
         if self._several is not None:
             self._several[1].close()
             self._several = None
+
+
+def _pollers(deeds: Any) -> list[Poller]:
+    """The pollers of these deeds and of those below them."""
+    found: list[Poller] = []
+    for _, _, doer in deeds:
+        poller = getattr(doer, "poller", None)
+        if poller is not None and hasattr(poller, "wait"):
+            found.append(poller)
+        elif isinstance(doer, doing.DoDoer):
+            found += _pollers(doer.deeds)
+    return found

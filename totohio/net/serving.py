@@ -1,5 +1,6 @@
 """The server: hio's BareServer, asked only about the connections that the poller reported."""
 
+import contextlib
 import logging
 import math
 from collections import deque
@@ -12,10 +13,12 @@ from hio.core.http import serving
 from totohio.base.clocking import Clock
 from totohio.base.doing import Doer
 from totohio.base.environing import Poller
+from totohio.base.errors import RemoteProtocolError
 from totohio.base.expiring import Deadlines
 from totohio.net.accepting import EXHAUSTED, Servant
 from totohio.net.stewarding import READABLE, Steward
 from totohio.wire.requesting import Limits, Request
+from totohio.wire.responding import fault, http_date
 
 logger = logging.getLogger("totohio")
 
@@ -151,7 +154,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
             if cs is None:
                 return
             if len(self.stewards) >= self.bounds.max_connections and not self._make_room():
-                cs.close()
+                self._turn_away(cs)
                 continue
             try:
                 remoter = self.servant.remoter(cs, ca, self.buffer)
@@ -170,9 +173,15 @@ class Server(serving.BareServer):  # type: ignore[misc]
         for steward in list(self.stewards.values()):
             steward.advance()
 
-    def idle(self) -> bool:
-        """Tell whether no request is being received, answered or sent."""
-        return all(steward.idle() for steward in self.stewards.values())
+    def idle(self, *, patient: bool = True) -> bool:
+        """Tell whether no request is being received, answered or sent.
+
+        Args:
+            patient: Peers that send no more count too; most of them have left, but that cannot be seen.
+        """
+        return all(
+            steward.idle() or (steward.remoter.ended and not patient) for steward in self.stewards.values()
+        )
 
     def closeConnection(self, ca: Any) -> None:
         """Close the connection of that peer, if there is one."""
@@ -252,6 +261,15 @@ class Server(serving.BareServer):  # type: ignore[misc]
                 steward.close()
                 return True
         return False
+
+    def _turn_away(self, cs: Any) -> None:
+        """Say that there are too many connections, as far as that needs no waiting, and close."""
+        with contextlib.suppress(OSError):
+            cs.setblocking(False)
+            if not self.secured:
+                text = RemoteProtocolError(503, "The server has too many connections.")
+                cs.send(fault(text, self.headers, date=http_date(self.clock.now())))
+        cs.close()
 
     def _abandon(self, attendant: Any) -> None:
         """Our own fault, in the service of one connection: it ends, the others do not notice."""

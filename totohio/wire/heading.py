@@ -11,6 +11,7 @@ make no difference.
 
 import ipaddress
 import re
+from functools import lru_cache
 
 import httptools
 
@@ -25,6 +26,9 @@ _METHOD_SIZE = 32
 _METHOD = re.compile(_TCHAR + rb"{1,%d} " % _METHOD_SIZE)
 _METHOD_BEGUN = re.compile(_TCHAR + rb"{0,%d}" % _METHOD_SIZE)
 _REQUEST_LINE = re.compile(_TCHAR + rb"+ [!-~]+ HTTP/[0-9]\.[0-9]")
+
+#: The longest host and port: a domain name has at most 253 letters (RFC 1035 2.3.4).
+_AUTHORITY_SIZE = 300
 
 #: uri-host and port of RFC 3986 3.2.2 and 3.2.3, without userinfo. Whether what stands in brackets is an
 #: IPv6 address is left to ``ipaddress``.
@@ -72,6 +76,11 @@ class Reader:
 
     # What its user calls.
 
+    def read(self, raw: bytes) -> Request:
+        """Reads a head that is there as a whole; like ``feed`` and ``conclude``."""
+        self._parse(raw, raw)
+        return self.conclude(raw)
+
     def feed(self, data: bytes, raw: bytes | bytearray) -> None:
         """Gives the next bytes of the head to llhttp.
 
@@ -82,13 +91,17 @@ class Reader:
         Raises:
             RemoteProtocolError: llhttp refuses them.
         """
-        parser = self._parser
-        if parser is None:
+        if self._parser is None:
             # An unknown method is refused at its first odd letter. Wait until it is all there, so that
             # it can be told from a malformed one, however the pieces fell.
             if _METHOD_BEGUN.fullmatch(raw):
                 return
             data = bytes(raw)
+        self._parse(data, raw)
+
+    def _parse(self, data: bytes, raw: bytes | bytearray) -> None:
+        parser = self._parser
+        if parser is None:
             parser = self._parser = httptools.HttpRequestParser(self)
         try:
             parser.feed_data(data)
@@ -138,24 +151,15 @@ class Reader:
         if host is None:
             if modern:
                 raise RemoteProtocolError(400, "The Host header is missing.")
-        elif host:
-            _check_authority(host, "The Host header is invalid.")
-        uri = target.decode("latin-1")
-        verb = method.decode("latin-1")
+        elif host and _port(host) is None:
+            raise RemoteProtocolError(400, "The Host header is invalid.")
+        verb, uri = method.decode("latin-1"), target.decode("latin-1")
         path, query = _open_target(verb, uri)
         length = _frame(fields, modern, limits.max_body_size)
-        return Request(
-            method=verb,
-            uri=uri,
-            path=path,
-            query=query,
-            version="1.1" if modern else "1.0",
-            fields=fields,
-            # What follows a CONNECT is meant for somebody else.
-            keep_alive=_keeps_alive(fields, modern) and verb != "CONNECT",
-            length=length,
-            expects=_expects(fields) and length != 0 if modern else False,
-        )
+        # What follows a CONNECT is meant for somebody else.
+        keep_alive = _keeps_alive(fields, modern) and verb != "CONNECT"
+        expects = modern and b"expect" in fields and _expects(fields[b"expect"]) and length != 0
+        return Request(verb, uri, path, query, "1.1" if modern else "1.0", fields, keep_alive, length, expects)
 
 
 def _refusal(error: httptools.HttpParserError, raw: bytes | bytearray) -> RemoteProtocolError:
@@ -195,20 +199,20 @@ def _gather(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return fields
 
 
-def _check_authority(authority: bytes, text: str) -> re.Match[bytes]:
-    """Refuses with ``text`` what is no host, or host and port (RFC 9110 7.2)."""
-    match = _AUTHORITY.fullmatch(authority)
+@lru_cache(maxsize=256)
+def _port(authority: bytes) -> int | None:
+    """The port in a host, or host and port (RFC 9110 7.2): 0 where there is none, None if this is neither."""
+    match = _AUTHORITY.fullmatch(authority) if len(authority) <= _AUTHORITY_SIZE else None
     if match is None:
-        raise RemoteProtocolError(400, text)
+        return None
     if match["six"]:
         try:
             ipaddress.IPv6Address(match["six"].decode())
         except ValueError:
-            raise RemoteProtocolError(400, text) from None
-    port = (match["port"] or b"").lstrip(b"0")
-    if len(port) > 5 or int(port or b"0") > 65535:
-        raise RemoteProtocolError(400, text)
-    return match
+            return None
+    digits = (match["port"] or b"").lstrip(b"0")
+    port = int(digits[:6] or b"0")
+    return port if port < 65536 else None
 
 
 def _open_target(method: str, uri: str) -> tuple[str, str]:
@@ -216,7 +220,7 @@ def _open_target(method: str, uri: str) -> tuple[str, str]:
     if "#" in uri:
         raise RemoteProtocolError(400, "The request target has a fragment.")
     if method == "CONNECT":
-        if not _check_authority(uri.encode("latin-1"), "CONNECT takes a host and a port.")["port"]:
+        if not _port(uri.encode("latin-1")):
             raise RemoteProtocolError(400, "CONNECT takes a host and a port.")
         return "", ""
     if uri.startswith("/"):
@@ -227,7 +231,8 @@ def _open_target(method: str, uri: str) -> tuple[str, str]:
     match = _ABSOLUTE.fullmatch(uri)
     if match is None:
         raise RemoteProtocolError(400, "The request target is malformed.")
-    _check_authority(match["authority"].encode("latin-1"), "The request target has an invalid host.")
+    if _port(match["authority"].encode("latin-1")) is None:
+        raise RemoteProtocolError(400, "The request target has an invalid host.")
     return match["path"] or "/", match["query"] or ""
 
 
@@ -268,11 +273,8 @@ def _keeps_alive(fields: dict[bytes, bytes], modern: bool) -> bool:
     return b"close" not in tokens and (modern or b"keep-alive" in tokens)
 
 
-def _expects(fields: dict[bytes, bytes]) -> bool:
+def _expects(value: bytes) -> bool:
     """Whether ``100 Continue`` is waited for; no other expectation exists (RFC 9110 10.1.1)."""
-    expect = fields.get(b"expect")
-    if expect is None:
-        return False
-    if _tokens(expect) != {b"100-continue"}:
+    if _tokens(value) != {b"100-continue"}:
         raise RemoteProtocolError(417, "The only expectation that can be met is 100-continue.")
     return True

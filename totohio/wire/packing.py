@@ -65,8 +65,6 @@ def _simplify(value: Any) -> Any:
         return bytes(value)
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, list | tuple):
-        return list(value)
     if isinstance(value, msgspec.Raw):
         return _decode(value)
     raise _unsendable(f"An object of type {kind.__qualname__} cannot be sent.")
@@ -79,13 +77,15 @@ _pack = msgspec.msgpack.Encoder(enc_hook=_simplify).encode
 
 
 def _where(body: bytes, error: Exception) -> str:
-    """Tell what is wrong with a body, and where."""
+    """Tell what is wrong with a body, and where as far as that is known."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if isinstance(error, UnicodeDecodeError):
-        return f"invalid UTF-8: {error.reason}"
+        return "text that is not UTF-8"
     text = str(error)
-    return f"the input ends too early (byte {len(body)})" if text == "Input data was truncated" else text
+    if text == "Input data was truncated":
+        return f"the input ends too early (byte {len(body)})"
+    return text.partition(" is malformed: ")[2] or text
 
 
 def decode_json(body: bytes) -> Any:
@@ -97,8 +97,19 @@ def decode_json(body: bytes) -> Any:
     """
     try:
         return _decode(body)
+    except UnicodeDecodeError:
+        raise _malformed(f"Malformed JSON: text that is not UTF-8 (byte {_odd_byte(body)})") from None
     except (ValueError, RecursionError) as error:
         raise _malformed(f"Malformed JSON: {_where(body, error)}") from None
+
+
+def _odd_byte(body: bytes) -> int:
+    """Give the position of the first byte that is not UTF-8; msgspec's counts from the start of its string."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return len(body)
 
 
 def encode_json(value: Any) -> bytes:
@@ -130,7 +141,7 @@ def _verify_all(value: Any) -> None:
     """Raise for what JSON does not have in a value that msgspec writes as JSON nevertheless."""
     try:
         _verify(msgspec.to_builtins(value, builtin_types=_BINARY, enc_hook=_simplify))
-    except RecursionError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise _refusal("JSON", error) from None
 
 

@@ -121,8 +121,7 @@ class Requestant:
             head = head[: limits.max_header_size]
             reader.feed(head, head)
             raise reader.overflow(head)
-        reader.feed(head, head)
-        request = reader.conclude(head)
+        request = reader.read(head)
         if len(head) <= _KNOWN_SIZE:
             if len(self._known) >= _KNOWN_HEADS:
                 self._known.clear()

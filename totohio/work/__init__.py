@@ -1,0 +1,1 @@
+"""Background work: task queues over worker threads."""

@@ -1,0 +1,176 @@
+"""Autoreload notices what changed, at a bounded cost, and keeps a server whose files are broken."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from totohio.app import reloading
+from totohio.app.reloading import INTERVAL, SLICE, ReloadDoer
+
+Make = Callable[[str], Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    """Write a module into the project and load it."""
+    names = []
+
+    def make(name: str) -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text("VALUE = 1\n")
+        spec = importlib.util.spec_from_file_location(f"reloading_{name}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        names.append(spec.name)
+        return path
+
+    yield make
+    for name in names:
+        del sys.modules[name]
+
+
+class Watch:
+    """A ReloadDoer over a folder, with tyme of its own."""
+
+    def __init__(self, folder: Path, *files: Path) -> None:
+        self.reloads: list[str] = []
+        self.tyme = 0.0
+        self.doer = ReloadDoer(folders=[str(folder)], files=map(str, files), reload=self.reloads.append)
+        self.doer.enter()
+
+    def look(self) -> bool:
+        """Let a second go by and one look at all files; tell whether the Doer is done."""
+        self.tyme += INTERVAL
+        done = self.doer.recur(self.tyme)
+        while not done and self.doer.due(self.tyme) <= self.tyme:
+            done = self.doer.recur(self.tyme)
+        return done
+
+
+def change(path: Path, text: str) -> None:
+    """Write a file so that its time changes even where clocks are coarse."""
+    status = path.stat()
+    path.write_text(text)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000))
+
+
+def test_a_changed_module_is_reported_once_and_ends_the_doer(make: Make, tmp_path: Path):
+    path = make("first")
+    make("second")
+    watch = Watch(tmp_path)
+    assert not watch.look()
+    change(path, "VALUE = 2\n")
+    assert watch.look()
+    assert watch.reloads == [str(path)]
+
+
+def test_a_changed_configuration_file_is_reported(tmp_path: Path):
+    conf = tmp_path / "settings.yaml"
+    conf.write_text("port: 1\n")
+    watch = Watch(tmp_path, conf)
+    assert not watch.look()
+    change(conf, "port: 2\n")
+    assert watch.look()
+    assert watch.reloads == [str(conf)]
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("broken", ["VALUE =\n", "VALUE = '\0'\n", "  x = 1\n"])
+def test_a_module_with_a_syntax_error_is_logged_once_and_waits_for_its_repair(
+    make: Make, tmp_path: Path, broken: str, caplog: pytest.LogCaptureFixture
+):
+    path = make("first")
+    watch = Watch(tmp_path)
+    change(path, broken)
+    assert not watch.look()
+    assert not watch.look()
+    errors = [record for record in caplog.records if "cannot be loaded" in record.getMessage()]
+    assert len(errors) == 1
+    assert watch.reloads == []
+    change(path, "VALUE = 3\n")
+    assert watch.look()
+
+
+@pytest.mark.expects_errors
+def test_a_configuration_file_with_an_error_is_not_reported(tmp_path: Path):
+    conf = tmp_path / "settings.yaml"
+    conf.write_text("port: 1\n")
+    watch = Watch(tmp_path, conf)
+    change(conf, "prot: 2\n")
+    assert not watch.look()
+    assert watch.reloads == []
+
+
+def test_a_file_that_an_editor_is_just_replacing_is_reported_when_it_is_back(make: Make, tmp_path: Path):
+    path = make("first")
+    watch = Watch(tmp_path)
+    status = path.stat()
+    path.unlink()
+    assert not watch.look()
+    path.write_text("VALUE = 2\n")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert watch.look()
+
+
+def test_a_module_that_is_loaded_later_is_watched_from_then_on(make: Make, tmp_path: Path):
+    watch = Watch(tmp_path)
+    path = make("late")
+    assert not watch.look()
+    change(path, "VALUE = 2\n")
+    assert watch.look()
+
+
+def test_modules_elsewhere_are_not_watched(make: Make, tmp_path: Path):
+    path = make("first")
+    other = tmp_path / "first"  # its name begins as that of the module does
+    other.mkdir()
+    watch = Watch(other)
+    change(path, "VALUE = 2\n")
+    assert not watch.look()
+
+
+def test_it_looks_once_a_second_and_at_a_bounded_number_of_files_in_a_cycle(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files = [tmp_path / f"{number}.yaml" for number in range(2 * SLICE + 1)]
+    for file in files:
+        file.touch()
+    watch = Watch(tmp_path, *files)
+    looks: list[object] = []
+    stat = os.stat
+    monkeypatch.setattr(reloading.os, "stat", lambda path: looks.append(path) or stat(path))
+    counts = []
+    for tyme in (1.0, 1.0, 1.0, 1.0, 1.5, 1.96875, 2.0):
+        looks.clear()
+        watch.doer.recur(tyme)
+        counts.append(len(looks))
+    assert counts == [SLICE, SLICE, 1, 0, 0, 0, SLICE]
+    while watch.doer.due(2.0) <= 2.0:
+        watch.doer.recur(2.0)
+    assert watch.doer.due(2.0) == 3.0
+
+
+AGAIN = """
+import os, sys
+from totohio.app.reloading import restart
+print("run", sys.argv[1:], flush=True)
+if not os.environ.get("AGAIN"):
+    os.environ["AGAIN"] = "1"
+    restart()
+"""
+
+
+def test_a_restart_runs_the_same_command_line_again(tmp_path: Path):
+    script = tmp_path / "again.py"
+    script.write_text(AGAIN)
+    command = [sys.executable, "-X", "utf8", str(script), "serve", "--port", "0"]
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=environ).stdout
+    assert output == "run ['serve', '--port', '0']\n" * 2

@@ -164,7 +164,7 @@ def _index(token: str, length: int, path: str) -> int:
     raise _unresolved(f"there is nothing at {path!r}")
 
 
-def order(batch: Batch) -> tuple[list[str], dict[str, set[str]], dict[str, TotoException]]:
+def order(batch: Batch) -> tuple[list[str], dict[str, Set[str]], dict[str, TotoException]]:
     """Put a batch's entries in the order in which they start.
 
     Entries start in sorted order of their ids, except that each starts after those whose results it takes.
@@ -174,7 +174,7 @@ def order(batch: Batch) -> tuple[list[str], dict[str, set[str]], dict[str, TotoE
         the entries that cannot start at all, which are not in the order. A source may be one of these.
     """
     entries = batch.entries
-    waits: dict[str, set[str]] = {}
+    waits: dict[str, Set[str]] = {}
     faults: dict[str, TotoException] = {}
     for id, entry in entries.items():
         try:
@@ -195,13 +195,13 @@ def order(batch: Batch) -> tuple[list[str], dict[str, set[str]], dict[str, TotoE
     return _sort(sorted(entries.keys() - faults.keys()), waits, faults), waits, faults
 
 
-def _circular(waits: dict[str, set[str]]) -> set[str]:
+def _circular(waits: dict[str, Set[str]]) -> set[str]:
     """Give the ids that wait for themselves, directly or through others, or that lie between two such circles."""
     graph = {id: {source for source in found if source in waits} for id, found in waits.items()}
     return set(_peeled(_reversed(_peeled(graph))))
 
 
-def _peeled(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+def _peeled(graph: Mapping[str, Set[str]]) -> dict[str, set[str]]:
     """Take away, again and again, the nodes that have no edges to others, and give what is left."""
     takers = _reversed(graph)
     pending = {id: len(found) for id, found in graph.items()}
@@ -214,7 +214,7 @@ def _peeled(graph: dict[str, set[str]]) -> dict[str, set[str]]:
     return {id: {end for end in graph[id] if pending[end]} for id, count in pending.items() if count}
 
 
-def _reversed(graph: dict[str, set[str]]) -> dict[str, set[str]]:
+def _reversed(graph: Mapping[str, Set[str]]) -> dict[str, set[str]]:
     turned: dict[str, set[str]] = {id: set() for id in graph}
     for id, ends in graph.items():
         for end in ends:
@@ -222,7 +222,7 @@ def _reversed(graph: dict[str, set[str]]) -> dict[str, set[str]]:
     return turned
 
 
-def _sort(ids: list[str], waits: dict[str, set[str]], faults: Mapping[str, Any]) -> list[str]:
+def _sort(ids: list[str], waits: dict[str, Set[str]], faults: Mapping[str, Any]) -> list[str]:
     takers: dict[str, list[str]] = {}
     pending: dict[str, int] = {}
     for id, found in waits.items():

@@ -8,6 +8,7 @@ import itertools
 import json
 import select
 import socket
+import struct
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class Client:
         self.reset = False
         self._taken = 0
         self._parser = httptools.HttpResponseParser(self)
-        self._head = False
+        self._bare: bytearray | None = None  # the reply to a HEAD, which no parser understands by itself
 
     # what the parser tells
     def on_message_begin(self) -> None:
@@ -101,6 +102,9 @@ class Client:
                 self.closed = True
                 return
             self.raw += data
+            if self._bare is not None:
+                self._bare += data
+                continue
             with contextlib.suppress(httptools.HttpParserUpgrade):
                 self._parser.feed_data(data)
 
@@ -145,7 +149,36 @@ class Client:
     def request(self, verb: str, path: str, body: bytes = b"", *, headers: dict[str, str] | None = None) -> Reply:
         """Send one request and give its reply."""
         self.send(request_bytes(verb, path, body, headers=headers))
-        return self.reply()
+        return self.bare_reply() if verb == "HEAD" else self.reply()
+
+    def bare_reply(self) -> Reply:
+        """The next reply, to a HEAD: it ends with its head, and any byte of a body fails the test."""
+        self._bare = bytearray()
+        for _ in range(STEPS):
+            self.receive()
+            if b"\r\n\r\n" in self._bare or self.closed:
+                break
+            self.world.step()
+        self.world.step(2)
+        self.receive()
+        head, self._bare = bytes(self._bare), None
+        assert head.endswith(b"\r\n\r\n"), f"a body came with the reply to a HEAD: {head!r}"
+        assert head.count(b"\r\n\r\n") == 1, f"more came than the reply to a HEAD: {head!r}"
+        reply = Reply()
+        status, *lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+        reply.status = int(status.split(" ")[1])
+        reply.headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+        reply.done = True
+        return reply
+
+    def shutdown(self) -> None:
+        """Send no more, but go on reading."""
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def abort(self) -> None:
+        """Leave with a reset."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
 
     def close(self) -> None:
         """Leave."""
@@ -177,7 +210,8 @@ class World:
         for name, source in {"__init__": "", **methods}.items():
             path = folder / self.package / (name.replace(".", "/") + ".py")
             path.parent.mkdir(parents=True, exist_ok=True)
-            (path.parent / "__init__.py").touch()
+            for parent in path.relative_to(folder).parents[:-1]:
+                (folder / parent / "__init__.py").touch()
             path.write_text(source)
         sys.path.insert(0, str(folder))
         try:
@@ -195,6 +229,10 @@ class World:
     def address(self) -> Any:
         """Where it listens."""
         return self.server.address
+
+    def module(self, name: str) -> Any:
+        """A method's module, to see what the method has noted there."""
+        return sys.modules[f"{self.package}.{name}"]
 
     @property
     def stewards(self) -> list[Any]:

@@ -6,7 +6,8 @@ batches. The server is made of hio Doers: it runs by itself, or beside the Doers
 
 __version__ = "0.1.0"
 
-from totohio.app.handling import BatchHandlerProxy, TotoHandler
+from totohio.app.batching import BatchHandlerProxy
+from totohio.app.handling import TotoHandler
 from totohio.app.serving import TotoServer
 from totohio.app.settings import Settings
 from totohio.base.environing import Environment

@@ -161,7 +161,7 @@ def test_lines_that_were_lost_are_counted_in_a_line_once_the_stream_takes_some_a
         ((None, 1002, 0.0, None), "- code=1002 0.00 ms", {"method": None}),
         (("<batch>", 0, 0.0, 7), "<batch> code=0 0.00 ms transaction=7", {"method": "<batch>", "transaction": "7"}),
         (("a\n", "odd 1", 0.0, "\x1b[2J"), r'"a\n" code="odd 1" 0.00 ms transaction="\u001b[2J"', {"method": "a\n"}),
-        (("", 0, 0.0, None), '"" code=0 0.00 ms', {"method": ""}),
+        (("", 0, 0.0, ""), '"" code=0 0.00 ms', {"method": ""}),
         (("x" * 500, 0, 0.0, None), "x" * 100 + " code=0 0.00 ms", {"method": "x" * 100}),
         (("ß", 0, 0.0, None), '"ß" code=0 0.00 ms', {"method": "ß"}),
     ],

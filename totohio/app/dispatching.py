@@ -9,12 +9,14 @@ from totohio.app.batching import BatchCall, Batches
 from totohio.app.forms import multipart
 from totohio.app.handling import TotoHandler
 from totohio.app.replying import Replier
+from totohio.app.sending import Sender
 from totohio.base.clocking import Clock, Minter
 from totohio.base.errors import (
     ERROR_INVALID_METHOD,
     ERROR_MALFORMED_BODY,
     ERROR_MISSING_PARAMS,
     ERROR_NOT_AUTHORIZED,
+    ERROR_SERVER,
     TotoException,
 )
 from totohio.base.expiring import Deadlines
@@ -89,7 +91,7 @@ class Dispatcher:
         self.here = here
         self.post = post
         self.batches = Batches()
-        self.waits: Deadlines[TotoHandler] = Deadlines(async_timeout)
+        self.waits: Deadlines[Sender] = Deadlines(async_timeout)
         self.replier = Replier(clock=clock, allow_origin=allow_origin)
         self.packed = frozenset((JSON, MSGPACK, BSON))
         self.pack = packer.pack
@@ -102,7 +104,7 @@ class Dispatcher:
         self._select = select
         self._root = root.rstrip("/")
         self._paths: dict[str, str] = {}
-        self._drains: dict[Steward, Future[None]] = {}
+        self._drains: dict[Steward, list[Future[None]]] = {}
 
     # ------------------------------------------------------------ requests
 
@@ -170,7 +172,7 @@ class Dispatcher:
             names += [name for part in asked.split(",") if (name := part.strip()) and name not in names]
         handler.add_header("Access-Control-Allow-Methods", VERBS)
         handler.add_header("Access-Control-Allow-Headers", ",".join(names))
-        handler.respond()
+        handler._send(b"", JSON)
 
     def _refuse(self, handler: TotoHandler, status: int, text: str) -> None:
         """Answer what can be no call, with an HTTP status that says so."""
@@ -201,7 +203,14 @@ class Dispatcher:
             handler.enter(name)
         if method is None:
             raise TotoException(ERROR_INVALID_METHOD, f"Cannot call '{name}'.")
-        self.invoke(handler, method, parameters, lax)
+        if method.plain:
+            result = method.invoke(handler, parameters)
+            if type(result) in DEFERRED:
+                self.park(handler, method, result)
+            else:
+                handler.answer(method, result)
+        else:
+            self.invoke(handler, method, parameters, lax)
 
     def invoke(self, caller: Any, method: Method, parameters: Any, lax: bool) -> None:
         """Call a method for a handler or the proxy of one, which is told of the result with ``settle``."""
@@ -220,7 +229,7 @@ class Dispatcher:
         marks = method.marks
         if marks.session is not None and marks.session != "optional":
             raise TotoException(ERROR_NOT_AUTHORIZED, "Not authorized")
-        if marks.jsonp is not None and isinstance(parameters, dict) and marks.jsonp in parameters:
+        if marks.jsonp is not None and isinstance(parameters, dict) and parameters.get(marks.jsonp):
             parameters = dict(parameters)
             callback = parameters.pop(marks.jsonp)
             if not is_callback(callback):
@@ -252,7 +261,7 @@ class Dispatcher:
         call = BatchCall(self, handler, batch)
         call.advance(INLINE)
         if not call.over:
-            handler.wait()
+            handler.wait(call)
             self.batches.enqueue(call)
 
     # ------------------------------------------------------------ replies
@@ -269,7 +278,10 @@ class Dispatcher:
         """The error as replies show it; what is no `TotoException` is logged, once and here."""
         if isinstance(error, BaseException) and (self.debug or not isinstance(error, TotoException)):
             self.report(error, handler)
-        return error_form(error, self.debug)
+        try:
+            return error_form(error, self.debug)
+        except BaseException:  # its __str__ is the method's code, too
+            return {"code": ERROR_SERVER, "value": type(error).__qualname__}
 
     def report(self, error: BaseException, handler: TotoHandler | None) -> None:
         """Log an error with its traceback."""
@@ -277,28 +289,24 @@ class Dispatcher:
 
     # ------------------------------------------------------------ back-pressure
 
-    def when_drained(self, steward: Steward, *, posted: bool = False) -> Future[None]:
-        """Give a Future that is done when the peer has taken all that was sent."""
-        future: Future[None] = Future()
-        if posted:
-            self.post(self._watch_drain, steward, future)
+    def watch_drain(self, steward: Steward, future: Future[None]) -> None:
+        """Complete a Future when the peer has taken all that was sent, or will take nothing any more."""
+        if steward.closed or not steward.remoter.pending:
+            _tell_drained(steward, future)
         else:
-            self._watch_drain(steward, future)
-        return future
+            self._drains.setdefault(steward, []).append(future)
 
     def drained(self, steward: Steward) -> None:
-        """The peer has taken all."""
-        future = self._drains.pop(steward, None)
-        if future is not None:
-            future.set_result(None)
+        """The peer has taken all, or is gone."""
+        for future in self._drains.pop(steward, ()):
+            _tell_drained(steward, future)
 
-    def _watch_drain(self, steward: Steward, future: Future[None]) -> None:
-        if steward.closed or not steward.remoter.pending:
-            future.set_result(None)
-        elif steward in self._drains:
-            self._drains[steward].add_done_callback(lambda _: future.set_result(None))
-        else:
-            self._drains[steward] = future
+
+def _tell_drained(steward: Steward, future: Future[None]) -> None:
+    if steward.closed:
+        future.set_exception(ConnectionAbortedError("the peer has left"))
+    else:
+        future.set_result(None)
 
 
 def _no_log(entry: tuple[str | None, Any, float, Any]) -> None:

@@ -12,6 +12,7 @@ from totohio.wire.responding import LAST_CHUNK, chunk, head, http_date
 FRAMING = frozenset(("connection", "content-length", "transfer-encoding", "keep-alive", "upgrade", "trailer"))
 BODILESS = frozenset((204, 304))  # statuses whose replies end with their head (RFC 9112, 6.3)
 RESET_CONTENT = 205  # has no content either, but says so with its length (RFC 9110, 15.3.6)
+CONTENTLESS = BODILESS | {RESET_CONTENT}
 DATE_AGE = 1.0  # seconds of tyme for which a Date header is used again
 
 
@@ -96,14 +97,17 @@ class Replier:
         if request.version != "1.1":
             steward.closing = True
         lines = self._lines(request, steward, headers)
-        lines.append(("Content-Type", content_type))
-        if request.version == "1.1":
-            lines.append(("Transfer-Encoding", "chunked"))
+        if status not in BODILESS:
+            lines.append(("Content-Type", content_type))
+            if status == RESET_CONTENT:
+                lines.append(("Content-Length", "0"))
+            elif request.version == "1.1":
+                lines.append(("Transfer-Encoding", "chunked"))
         return head(status, lines)
 
-    def piece(self, request: Request, data: bytes, *, last: bool) -> bytes:
-        """A piece of such a reply."""
-        if request.method == "HEAD":
+    def piece(self, request: Request, status: int, data: bytes, *, last: bool) -> bytes:
+        """A piece of such a reply; nothing where the reply has no content."""
+        if request.method == "HEAD" or status in CONTENTLESS:
             return b""
         if request.version != "1.1":
             return data
@@ -124,7 +128,10 @@ class Replier:
         return self._date
 
     def _lines(self, request: Request, steward: Steward, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        lines = [*self.common, ("Date", self.date(steward.server.now)), *headers]
+        lines = [*self.common, ("Date", self.date(steward.server.now))]
+        if headers:
+            own = {name.lower() for name, _ in headers}  # a method's word goes before the server's
+            lines = [*(line for line in lines if line[0].lower() not in own), *headers]
         if not request.keep_alive or self.retiring:
             steward.closing = True
         if steward.closing:

@@ -19,6 +19,8 @@ EXPIRIES = 256  # requests that waited too long and are answered so in a cycle
 class CallDoer(Doer):
     """Resumes parked methods, at most ``RESUMES`` in a cycle, and ends what has waited too long."""
 
+    attentive = False
+
     def __init__(self, dispatcher: Dispatcher) -> None:
         super().__init__()
         self.dispatcher = dispatcher
@@ -107,6 +109,7 @@ class TotoDoer(DoDoer):
 
     def recur(self, tyme: float, deeds: Any = None) -> bool:
         """Run each of the Doers once; True when the server has drained or was stopped."""
+        self.dispatcher.lot.tyme = tyme  # requests come before CallDoer's turn, perhaps after a long wait
         before = activate(self.environment)
         try:
             done: bool = super().recur(tyme, deeds)

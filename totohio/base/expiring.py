@@ -18,40 +18,47 @@ class Deadlines(Generic[T]):
 
     Attributes:
         seconds: How far ahead, float seconds; zero or less switches the deadlines off.
+        dues: The tyme of each, earliest first; false when there is none.
     """
 
-    __slots__ = ("_dues", "seconds")
+    __slots__ = ("dues", "seconds")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._dues: OrderedDict[T, float] = OrderedDict()
+        self.dues: OrderedDict[T, float] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._dues)
+        return len(self.dues)
 
     def set(self, item: T, tyme: float) -> None:
         """Have the item come due ``seconds`` after ``tyme``, whatever was set before."""
         if self.seconds > 0.0:
-            self._dues[item] = tyme + self.seconds
-            self._dues.move_to_end(item)
+            self.dues[item] = tyme + self.seconds
+            self.dues.move_to_end(item)
 
     def drop(self, item: T) -> None:
         """Forget the item; nothing happens when it was not set."""
-        self._dues.pop(item, None)
+        self.dues.pop(item, None)
 
     def due(self) -> float:
         """The tyme in seconds at which the next one comes due; infinity when there is none."""
-        for due in self._dues.values():
+        for due in self.dues.values():
             return due
         return math.inf
+
+    def oldest(self) -> tuple[T, float] | None:
+        """The item that was set longest ago, and the tyme at which it was; None when there is none."""
+        for item, due in self.dues.items():
+            return item, due - self.seconds
+        return None
 
     def take(self, tyme: float, limit: int = 256) -> list[T]:
         """Take out what is due at ``tyme``, at most ``limit`` of them."""
         taken: list[T] = []
-        while self._dues and len(taken) < limit:
-            item, due = next(iter(self._dues.items()))
+        while self.dues and len(taken) < limit:
+            item, due = next(iter(self.dues.items()))
             if due > tyme:
                 break
-            del self._dues[item]
+            del self.dues[item]
             taken.append(item)
         return taken

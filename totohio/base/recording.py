@@ -34,7 +34,7 @@ SLICE = 256  # lines that are worth a write: 0.3 ms of work
 LAG = 0.2  # seconds that a line may lag behind its call
 REMEMBERED = 4096  # names of methods that are kept in their written form
 
-Entry = tuple[str | None, Any, float, Any]  # method, code (0 when all went well), seconds, transaction
+Entry = tuple[str | None, Any, float, Any]  # method, code (0 when all went well), seconds, transaction ("" for none)
 
 
 def logger(name: str = NAME) -> logging.Logger:
@@ -118,7 +118,7 @@ class TextLines:
         # and names are kept in their written form: 0.3 us a line instead of 1.6.
         for name, code, seconds, transaction in entries:
             word = known.get(name)
-            if word is None or transaction is not None or type(code) is not int:
+            if word is None or transaction or type(code) is not int:
                 lines.append(self.call(start, name, code, seconds, transaction))
             else:
                 lines.append(f"{start}{word} code={code} {seconds * 1000:.2f} ms\n")
@@ -127,7 +127,7 @@ class TextLines:
     def call(self, start: str, name: str | None, code: Any, seconds: float, transaction: Any) -> str:
         """Write the line of one call after its beginning."""
         word = "-" if name is None else self._remember(name)
-        end = "\n" if transaction is None else f" transaction={self.word(transaction)}\n"
+        end = "\n" if not transaction else f" transaction={self.word(transaction)}\n"
         return f"{start}{word} code={code if type(code) is int else self.word(code)} {seconds * 1000:.2f} ms{end}"
 
     def word(self, value: Any) -> str:
@@ -165,7 +165,7 @@ class JsonLines(TextLines):
         lines = []
         for name, code, seconds, transaction in entries:
             word = known.get(name)
-            if word is None or transaction is not None or type(code) is not int:
+            if word is None or transaction or type(code) is not int:
                 lines.append(self.call(start, name, code, seconds, transaction))
             else:
                 lines.append(f'{start}{word}, "code": {code}, "ms": {seconds * 1000:.3f}}}\n')
@@ -174,7 +174,7 @@ class JsonLines(TextLines):
     def call(self, start: str, name: str | None, code: Any, seconds: float, transaction: Any) -> str:
         """Write the line of one call after its beginning."""
         word = "null" if name is None else self._remember(name)
-        end = "}\n" if transaction is None else f', "transaction": {self.word(transaction)}}}\n'
+        end = "}\n" if not transaction else f', "transaction": {self.word(transaction)}}}\n'
         written = code if type(code) is int else self.word(code)
         return f'{start}{word}, "code": {written}, "ms": {seconds * 1000:.3f}{end}'
 
@@ -315,6 +315,8 @@ class RecordDoer(Doer):
     A cycle writes at most 256 of them or, when there are more, half of what waits, so that it keeps up
     with any load.
     """
+
+    attentive = False
 
     def __init__(self, *, calls: CallLog, tymth: Any = None) -> None:
         super().__init__(tymth=tymth)

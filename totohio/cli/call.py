@@ -74,12 +74,12 @@ def _run(order: Order) -> int:
         connection.request("POST", path, json.dumps(body).encode(), headers)
         reply = connection.getresponse()
         return _show(reply, reply.read())
-    except ValueError as error:  # a header that cannot be one
-        raise UsageError(str(error)) from None
+    except OSError as error:  # a certificate that fails is a ValueError too, so this comes first
+        raise TotohioError(f"{own.url}: {error.strerror or error or 'timed out'}") from None
     except http.client.HTTPException as error:
         raise TotohioError(f"{own.url}: no reply in HTTP ({printable(str(error)) or type(error).__name__})") from None
-    except OSError as error:
-        raise TotohioError(f"{own.url}: {error.strerror or error or 'timed out'}") from None
+    except ValueError as error:  # a header that cannot be one
+        raise UsageError(str(error)) from None
     finally:
         connection.close()
 

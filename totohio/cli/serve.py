@@ -6,18 +6,32 @@ from totohio import __version__
 from totohio.app.configuring import load, module_path
 from totohio.app.reloading import ReloadDoer, restart
 from totohio.app.serving import TotoServer
-from totohio.base.recording import logger
+from totohio.base.errors import TotohioError
+from totohio.base.recording import configure, logger
 from totohio.cli.parsing import Command, Order
 from totohio.cli.printing import silence
 
 
 def _run(order: Order) -> int:
     settings = load(*order.words, options=order.settings)
+    configure(settings.log_level, settings.log_format)
     server = TotoServer(settings=settings)
     changes: list[str] = []
     if settings.autoreload:
         _watch(server, order.words, changes.append)
-    status = server.run(on_open=_announce)
+    opened: list[TotoServer] = []
+
+    def announce(server: TotoServer) -> None:
+        opened.append(server)
+        _announce(server)
+
+    try:
+        status = server.run(on_open=announce)
+    except OSError as error:
+        if opened:
+            raise
+        address = settings.uds if settings.uds is not None else f"{settings.host}:{settings.port}"
+        raise TotohioError(f"cannot listen on {address}: {error.strerror or error}") from None
     if changes:
         restart()
     return status

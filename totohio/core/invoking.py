@@ -14,6 +14,7 @@ its time has come it enters the ready queue, which is worked off a bounded numbe
 
 import contextlib
 import heapq
+import logging
 import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
@@ -21,6 +22,8 @@ from types import CoroutineType, GeneratorType
 from typing import Any
 
 from totohio.base.futures import Future, InvalidStateError, Sleep
+
+logger = logging.getLogger("totohio")
 
 RESUMES = 256  # parked methods resumed in a cycle
 DEFERRED = frozenset((GeneratorType, CoroutineType, Future))  # types of results that are not there yet
@@ -33,7 +36,7 @@ class Lot:
     """Where methods are parked: a ready queue and a heap of due tymes.
 
     Attributes:
-        runs: The methods that wait, for tyme or for a Future.
+        runs: The methods that wait, for tyme or for a Future, in the order in which they began.
         tyme: The tyme of this cycle, kept by whoever runs the cycle.
     """
 
@@ -45,7 +48,7 @@ class Lot:
             wake: Makes the cycle come, called by other threads.
         """
         self.tyme = 0.0
-        self.runs: set[Run] = set()
+        self.runs: dict[Run, None] = {}
         self._here = here
         self._wake = wake
         self._ready: deque[tuple[Run, Future[Any] | None]] = deque()
@@ -69,7 +72,7 @@ class Lot:
             The parked method; None when it waits for a Future alone, or did not wait after all.
         """
         run = Run(self, _follow(waiting) if isinstance(waiting, Future) else waiting, done)
-        self.runs.add(run)
+        self.runs[run] = None
         run.step(None, None)
         return run if not run.over else None
 
@@ -114,12 +117,13 @@ class Run:
         over: It is done, or was ended.
     """
 
-    __slots__ = ("_done", "_lot", "_waiting", "over")
+    __slots__ = ("_done", "_inner", "_lot", "_waiting", "over")
 
     def __init__(self, lot: Lot, waiting: Waiting, done: Done) -> None:
         self._lot = lot
         self._waiting = waiting
         self._done = done
+        self._inner: list[Run] = []  # what it has started and waits for
         self.over = False
 
     def step(self, value: Any, error: BaseException | None) -> None:
@@ -131,7 +135,14 @@ class Run:
         except BaseException as failure:  # even SystemExit: a method's end is not the server's
             self._end(None, failure)
         else:
-            self._park(wanted)
+            try:
+                self._park(wanted)
+            except BaseException as failure:  # even what breaks us: a list that holds itself, 10**400 seconds
+                for run in self._inner:
+                    run.close()
+                future: Future[Any] = Future()
+                future.set_exception(failure)
+                self._lot._soon(self, future)
 
     def resume(self, future: Future[Any]) -> None:
         """Let it go on with what a Future has brought."""
@@ -139,23 +150,47 @@ class Run:
         self.step(None if error is not None else future.result(), error)
 
     def close(self) -> None:
-        """End it where it stands: its ``finally`` blocks run, ``done`` is not called."""
+        """End it where it stands, and first what it has started and waits for.
+
+        Its ``finally`` blocks run, ``done`` is not called.
+        """
+        runs = [self]
+        for run in runs:  # and not by recursion: the chain may be longer than the stack
+            runs += run._inner
+        for run in reversed(runs):
+            run._stop()
+
+    def _stop(self) -> None:
         if self.over:
             return
         self.over = True
-        self._lot.runs.discard(self)
-        with contextlib.suppress(RuntimeError, ValueError):  # it yielded again, or runs now: it is not resumed
+        del self._lot.runs[self]
+        try:
             self._waiting.close()
+        except (RuntimeError, ValueError):
+            logger.debug("a method went on while it was ended", exc_info=True)  # it yielded, or runs right now
+        except BaseException:  # even SystemExit: how a method ends is not the server's end
+            logger.exception("a method failed while it was ended")
 
     def _end(self, result: Any, error: BaseException | None) -> None:
         if not self.over:
             self.over = True
-            self._lot.runs.discard(self)
-            self._done(result, error)
+            del self._lot.runs[self]
+            try:
+                self._done(result, error)
+            except BaseException:
+                logger.exception("the end of a method could not be told")
 
     def _park(self, wanted: Any) -> None:
+        """Have it wait for what it has yielded.
+
+        Raises:
+            TypeError: That is nothing to wait for.
+        """
         lot = self._lot
         kind = type(wanted)
+        if self._inner:
+            self._inner = []
         if wanted is None:
             lot._soon(self)
         elif kind is float or kind is int or kind is Sleep:
@@ -165,21 +200,14 @@ class Run:
             elif seconds <= 0.0:
                 lot._soon(self)
             else:
-                self._refuse(wanted)
+                raise TypeError(f"a method cannot wait for {seconds} seconds")
         else:
-            future = _future(lot, wanted)
+            future = _future(lot, wanted, self._inner)
             if future is None:
-                self._refuse(wanted)
-            else:
-                future.add_done_callback(self._wake)
+                raise TypeError(f"a method cannot wait for {wanted!r} (a {kind.__name__})")
+            future.add_done_callback(self._wake)
 
     def _wake(self, future: Future[Any]) -> None:
-        self._lot._soon(self, future)
-
-    def _refuse(self, wanted: Any) -> None:
-        """It yielded what nothing can be waited for: tell it where it did so."""
-        future: Future[Any] = Future()
-        future.set_exception(TypeError(f"a method cannot wait for {wanted!r} (a {type(wanted).__name__})"))
         self._lot._soon(self, future)
 
 
@@ -194,21 +222,25 @@ def _follow(future: Future[Any]) -> Generator[Any, Any, Any]:
     return (yield future)
 
 
-def _future(lot: Lot, wanted: Any) -> Future[Any] | None:
-    """Make one Future of what a method waits for; None when that is nothing to wait for."""
+def _future(lot: Lot, wanted: Any, inner: list[Run]) -> Future[Any] | None:
+    """Make one Future of what a method waits for; None when that is nothing to wait for.
+
+    What has to be started for it is added to ``inner``.
+    """
     if isinstance(wanted, Future):
         return wanted
     if isinstance(wanted, (GeneratorType, CoroutineType)):
-        return _inner(lot, wanted)
+        return _inner(lot, wanted, inner)
     if isinstance(wanted, dict):
-        futures = [_future(lot, item) for item in wanted.values()]
-        return _gather(futures, lambda results: dict(zip(wanted, results, strict=True)))
+        keys = list(wanted)
+        futures = [_future(lot, item, inner) for item in wanted.values()]
+        return _gather(futures, lambda results: dict(zip(keys, results, strict=True)))
     if isinstance(wanted, (list, tuple)):
-        return _gather([_future(lot, item) for item in wanted], list)
+        return _gather([_future(lot, item, inner) for item in wanted], list)
     return None
 
 
-def _inner(lot: Lot, waiting: Waiting) -> Future[Any]:
+def _inner(lot: Lot, waiting: Waiting, inner: list[Run]) -> Future[Any]:
     future: Future[Any] = Future()
 
     def done(result: Any, error: BaseException | None) -> None:
@@ -217,7 +249,9 @@ def _inner(lot: Lot, waiting: Waiting) -> Future[Any]:
         else:
             future.set_exception(error)
 
-    lot.run(waiting, done)
+    run = lot.run(waiting, done)
+    if run is not None:
+        inner.append(run)
     return future
 
 

@@ -73,9 +73,6 @@ class Registry:
             if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
                 raise SettingsError(f"method_module: there is no module {name!r} on the module path") from None
             raise
-        for info in pkgutil.walk_packages(getattr(package, "__path__", []), name + "."):
-            if not any(part.startswith("_") for part in info.name.split(".")):
-                importlib.import_module(info.name)
         return cls(package)
 
     def walk(self) -> Iterator[Method]:
@@ -83,15 +80,16 @@ class Registry:
         for name in sorted(self._methods):
             yield self._methods[name]
 
-    def _collect(self, module: types.ModuleType, prefix: str) -> None:
-        for name, child in vars(module).items():
-            if name.startswith("_") or not isinstance(child, types.ModuleType):
-                continue
-            own = child.__name__ == f"{module.__name__}.{name}"
-            built_in = not prefix and child.__name__ == BUILT_IN + name
-            if not (own or built_in):
-                continue
-            dotted = prefix + name
-            if callable(getattr(child, "invoke", None)):
-                self._methods[dotted] = Method(dotted, child)
-            self._collect(child, dotted + ".")
+    def _collect(self, package: types.ModuleType, prefix: str) -> None:
+        for info in pkgutil.iter_modules(getattr(package, "__path__", [])):
+            if not info.name.startswith("_"):
+                self._add(prefix + info.name, importlib.import_module(f"{package.__name__}.{info.name}"))
+        if not prefix:
+            for name, module in list(vars(package).items()):
+                if isinstance(module, types.ModuleType) and module.__name__ == BUILT_IN + name:
+                    self._add(name, module)
+
+    def _add(self, name: str, module: types.ModuleType) -> None:
+        if callable(getattr(module, "invoke", None)):
+            self._methods[name] = Method(name, module)
+        self._collect(module, name + ".")

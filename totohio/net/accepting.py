@@ -7,9 +7,11 @@ and roles, and override whatever touches a socket.
 
 import contextlib
 import errno
-import os
+import fcntl
 import socket
 import ssl
+import struct
+import termios
 from collections import deque
 from typing import Any
 
@@ -17,30 +19,49 @@ from hio.core import tcp
 
 from totohio.base.environing import Network
 
+READ_SIZE = 65536  # bytes received at once
 WRITE_SIZE = 1 << 20  # bytes given to the kernel at once, so that one large reply does not hold a cycle
 EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))  # no room for another connection
+GONE = frozenset(  # that peer, or the network between, has left already (accept(2), "Error handling")
+    (
+        errno.ECONNABORTED,
+        errno.ECONNRESET,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ENONET,
+        errno.ENOPROTOOPT,
+        errno.EOPNOTSUPP,
+        errno.EPERM,
+        errno.EPROTO,
+    )
+)
 BLOCKED = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+COUNT = struct.Struct("i")  # an int of C
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on and zero seconds: what the kernel still keeps is dropped
 
 
 class Remoter(tcp.Remoter):  # type: ignore[misc]
-    """One accepted connection: receives into a shared buffer, sends at once and keeps what was not taken.
+    """One accepted connection: receives once when asked, sends at once and keeps what was not taken.
 
     Attributes:
         cutoff: The connection is of no more use.
         ended: The peer will send no more; it may still read.
         pending: Bytes that wait for the kernel to take them.
+        secure: It speaks TLS.
         shaking: The TLS handshake is going on.
         wants: The mask of readiness that the TLS handshake waits for.
     """
 
-    def __init__(self, *, ha: Any, ca: Any, cs: Any, buffer: memoryview, tymth: Any = None) -> None:
-        super().__init__(ha=ha, ca=ca, cs=cs, bs=len(buffer), tymeout=0.0, refreshable=False, tymth=tymth)
+    def __init__(self, *, ha: Any, ca: Any, cs: Any, tymth: Any = None) -> None:
+        super().__init__(ha=ha, ca=ca, cs=cs, bs=READ_SIZE, tymeout=0.0, refreshable=False, tymth=tymth)
         self.cs: Any = cs
-        self.buffer = buffer
         self.outs: deque[memoryview] = deque()
         self.pending = 0
         self.ended = False
-        self.shaking = isinstance(cs, ssl.SSLSocket)
+        self.secure = isinstance(cs, ssl.SSLSocket)
+        self.shaking = self.secure
         self.wants = 1
 
     def handshake(self) -> None:
@@ -56,23 +77,23 @@ class Remoter(tcp.Remoter):  # type: ignore[misc]
         else:
             self.shaking = False
 
-    def receive(self) -> memoryview | None:
+    def receive(self) -> bytes | None:
         """Receive once; None when nothing was there. ``ended`` and ``cutoff`` tell why nothing will come."""
         try:
-            count = self.cs.recv_into(self.buffer)
+            data: bytes = self.cs.recv(READ_SIZE)
         except BLOCKED:
             return None
         except (OSError, ValueError):
             self.cutoff = True
             return None
-        if count:
-            return self.buffer[:count]
+        if data:
+            return data
         self.ended = True
         return None
 
     def buffered(self) -> bool:
         """Tell whether TLS holds decrypted bytes that no poller knows of."""
-        return isinstance(self.cs, ssl.SSLSocket) and self.cs.pending() > 0
+        return self.secure and self.cs.pending() > 0
 
     def send(self, data: Any) -> int:
         """Send what the kernel takes now; the count is zero when it takes nothing or the peer is gone."""
@@ -94,6 +115,8 @@ class Remoter(tcp.Remoter):  # type: ignore[misc]
             if sent == size:
                 return
             view = memoryview(data)[sent:]
+        if self.cutoff:
+            return  # nobody is there to take it
         self.outs.append(memoryview(view))
         self.pending += len(view)
 
@@ -113,15 +136,38 @@ class Remoter(tcp.Remoter):  # type: ignore[misc]
                 if sent < len(piece):
                     return
 
+    def shutdownSend(self) -> None:
+        """Tell the peer that this was all; it may still send."""
+        self._part()
+        super().shutdownSend()
+
+    def queued(self) -> int:
+        """How many bytes the kernel keeps that the peer has not taken; 0 when it does not tell."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return int(COUNT.unpack(fcntl.ioctl(self.cs, termios.TIOCOUTQ, bytes(COUNT.size)))[0])
+        return 0
+
+    def despair(self) -> None:
+        """Have the close reset the connection, so that the kernel lets go of what the peer does not take."""
+        with contextlib.suppress(OSError):
+            self.cs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+
     def close(self) -> None:
         """Close the connection and let go of what was kept; twice does no harm."""
-        self.outs.clear()
-        self.pending = 0
-        self.cutoff = True
         if self.cs is not None:
+            self._part()
             cs, self.cs = self.cs, None
             with contextlib.suppress(OSError):
                 cs.close()
+        self.outs.clear()
+        self.pending = 0
+        self.cutoff = True
+
+    def _part(self) -> None:
+        """Say goodbye in TLS, so that the peer can tell the end from an attack (RFC 8446, 6.1)."""
+        if isinstance(self.cs, ssl.SSLSocket) and not (self.shaking or self.pending or self.cutoff):
+            with contextlib.suppress(OSError, ValueError):
+                self.cs.unwrap()
 
 
 class Servant(tcp.Server):  # type: ignore[misc]
@@ -163,7 +209,8 @@ class Servant(tcp.Server):  # type: ignore[misc]
         """Accept one connection; (None, None) when there is none.
 
         Raises:
-            OSError: There is no room for another connection; its errno is one of ``EXHAUSTED``.
+            OSError: There is no room for another connection (its errno is one of ``EXHAUSTED``), or it does not
+                listen any more.
         """
         while True:
             try:
@@ -172,11 +219,8 @@ class Servant(tcp.Server):  # type: ignore[misc]
             except BLOCKED:
                 return None, None
             except OSError as error:
-                if error.errno in EXHAUSTED:
+                if error.errno not in GONE:
                     raise
-                if error.errno in (errno.EBADF, errno.EINVAL):  # it does not listen any more
-                    return None, None
-                # else that peer has left already (ECONNABORTED and what Linux passes on): the next one
         if isinstance(self.address, str):
             self._count += 1
             return cs, f"unix:{self._count}"
@@ -184,7 +228,7 @@ class Servant(tcp.Server):  # type: ignore[misc]
             cs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cs, ca
 
-    def remoter(self, cs: Any, ca: Any, buffer: memoryview) -> Remoter:
+    def remoter(self, cs: Any, ca: Any) -> Remoter:
         """Make the Remoter of an accepted socket, over TLS when there is a context.
 
         Raises:
@@ -193,7 +237,7 @@ class Servant(tcp.Server):  # type: ignore[misc]
         if self.context is not None:
             cs.setblocking(False)
             cs = self.context.wrap_socket(cs, server_side=True, do_handshake_on_connect=False)
-        return Remoter(ha=self.ha, ca=ca, cs=cs, buffer=buffer, tymth=self.tymth)
+        return Remoter(ha=self.ha, ca=ca, cs=cs, tymth=self.tymth)
 
     def close(self) -> None:
         """Listen no more; connections stay. A Unix socket's file goes as well. Twice does no harm."""
@@ -201,7 +245,4 @@ class Servant(tcp.Server):  # type: ignore[misc]
             ss, self.ss = self.ss, None
             with contextlib.suppress(OSError):
                 ss.close()
-            if isinstance(self.address, str):
-                with contextlib.suppress(OSError):
-                    os.unlink(self.address)
         self.opened = False

@@ -86,6 +86,8 @@ class Inbox:
 class OffloadDoer(doing.Doer):
     """Delivers what worker threads finished: drains its Inbox, at most ``limit`` functions a cycle."""
 
+    attentive = False
+
     def __init__(self, inbox: Inbox, limit: int = DRAIN_LIMIT, *, tymth: Any = None) -> None:
         super().__init__(tymth=tymth)
         self.inbox = inbox

@@ -1,6 +1,7 @@
 """Waiting for the world: the Poller, the machine's network, and the Doist that waits instead of sleeping."""
 
 import contextlib
+import errno
 import os
 import selectors
 import socket
@@ -16,6 +17,7 @@ from totohio.base.environing import Attendant, Poller
 READABLE = selectors.EVENT_READ
 WRITABLE = selectors.EVENT_WRITE
 WAKE_SIZE = 4096  # bytes taken at once from the wake-up pipe; each wake-up is one
+LONGEST_WAIT = 86400.0  # seconds in one go: the kernel's pollers count milliseconds and end at 24 days
 
 
 class KernelPoller:
@@ -23,37 +25,39 @@ class KernelPoller:
 
     A server asks it with `ready` in every cycle. When a Doist has called `wait` before, that is what
     the wait found and costs no further system call; under a Doist that does not wait, it polls.
+
+    It takes descriptors when it is first used, and anew when it is used after it was closed.
     """
 
     def __init__(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._receiver, self._sender = socket.socketpair()
-        self._receiver.setblocking(False)
-        self._sender.setblocking(False)
-        self._selector.register(self._receiver, READABLE, self)
+        self._selector: selectors.BaseSelector | None = None
+        self._receiver: socket.socket | None = None
+        self._sender: socket.socket | None = None
         self._found: list[tuple[Attendant, int]] | None = None
 
     def fileno(self) -> int:
         """The descriptor of the kernel's poller, itself readable when one of its sockets is ready."""
-        fileno: int = self._selector.fileno()
+        fileno: int = self._opened().fileno()  # type: ignore[attr-defined]
         return fileno
 
     def register(self, sock: Any, mask: int, attendant: Attendant) -> None:
         """Begin to watch a socket."""
-        self._selector.register(sock, mask, attendant)
+        self._opened().register(sock, mask, attendant)
 
     def modify(self, sock: Any, mask: int, attendant: Attendant) -> None:
         """Watch a socket for something else."""
-        self._selector.modify(sock, mask, attendant)
+        self._opened().modify(sock, mask, attendant)
 
     def unregister(self, sock: Any) -> None:
         """Stop watching a socket; nothing happens when it is not watched."""
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(sock)
+        if self._selector is not None:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(sock)
 
     def wait(self, seconds: float | None) -> None:
         """Wait until a socket is ready, `wake` is called or the time is over; None waits without end."""
-        self._found = [(key.data, mask) for key, mask in self._selector.select(seconds)]
+        selector = self._selector or self._opened()
+        self._found = [(key.data, mask) for key, mask in selector.select(seconds)]
 
     def ready(self) -> list[tuple[Attendant, int]]:
         """Give what the last wait found, or what is ready now when there was no wait since."""
@@ -64,20 +68,39 @@ class KernelPoller:
 
     def wake(self) -> None:
         """End a wait that is going on, or the next one; for any thread and for signal handlers."""
-        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody waits
-            self._sender.send(b"\0")
+        sender = self._sender
+        if sender is not None:  # else nobody has waited yet, and the first wait ends at once
+            with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody waits
+                sender.send(b"\0")
 
     def attend(self, mask: int) -> None:
         """Empty the wake-up pipe."""
-        with contextlib.suppress(OSError):
-            while len(self._receiver.recv(WAKE_SIZE)) == WAKE_SIZE:
-                pass
+        receiver = self._receiver
+        if receiver is not None:
+            with contextlib.suppress(OSError):
+                while len(receiver.recv(WAKE_SIZE)) == WAKE_SIZE:
+                    pass
 
     def close(self) -> None:
         """Release the poller; twice does no harm."""
-        self._selector.close()
-        self._receiver.close()
-        self._sender.close()
+        self._found = None
+        opened = (self._selector, self._receiver, self._sender)
+        self._selector = self._receiver = self._sender = None
+        for thing in opened:
+            if thing is not None:
+                thing.close()
+
+    def _opened(self) -> selectors.BaseSelector:
+        """Give the kernel's poller, made now unless it is there already."""
+        if self._selector is None:
+            receiver, sender = socket.socketpair()
+            receiver.setblocking(False)
+            sender.setblocking(False)
+            sender.send(b"\0")  # whoever called wake before there was anything to wake has not called in vain
+            selector = selectors.DefaultSelector()
+            selector.register(receiver, READABLE, self)
+            self._selector, self._receiver, self._sender = selector, receiver, sender
+        return self._selector
 
 
 class KernelNetwork:
@@ -108,9 +131,12 @@ class KernelNetwork:
 
 def _inet_socket(host: str, port: int) -> socket.socket:
     if not host:
-        with contextlib.suppress(OSError):
+        try:
             return _bound(socket.AF_INET6, ("::", port), dual=True)
-        return _bound(socket.AF_INET, ("0.0.0.0", port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise
+        return _bound(socket.AF_INET, ("0.0.0.0", port))  # a machine without IPv6
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     found.sort(key=lambda info: info[0] != socket.AF_INET)  # "localhost" means 127.0.0.1 to most clients
     return _bound(found[0][0], found[0][4])
@@ -129,9 +155,35 @@ def _bound(family: int, address: Any, *, dual: bool = False) -> socket.socket:
     return sock
 
 
+class UnixListener(socket.socket):
+    """A listening Unix socket that takes its file along when it closes."""
+
+    _file: tuple[str, tuple[int, int]] | None = None
+
+    def bind(self, address: Any) -> None:
+        """Make the file."""
+        super().bind(address)
+        self._file = (address, _identity(address))
+
+    def close(self) -> None:
+        """Remove the file, unless it is another one by now, and close the socket; twice does no harm."""
+        file, self._file = self._file, None
+        if file is not None:
+            path, identity = file
+            with contextlib.suppress(OSError):  # first the file: afterwards it could be that of our successor
+                if _identity(path) == identity:
+                    os.unlink(path)
+        super().close()
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
 def _unix_socket(path: str) -> socket.socket:
     _clear_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = UnixListener(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(path)
     except OSError:
@@ -143,15 +195,18 @@ def _unix_socket(path: str) -> socket.socket:
 def _clear_stale(path: str) -> None:
     """Remove the socket file of a server that is gone; leave any other file alone."""
     try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return
     except OSError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a server that lives may be too busy to take it
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             os.unlink(path)
+        except OSError:
+            return  # it lives, or we may not know: to bind will tell
 
 
 class PollingDoist(doing.Doist):  # type: ignore[misc]
@@ -227,20 +282,20 @@ class PollingDoist(doing.Doist):  # type: ignore[misc]
         start = self.clock.monotonic() - self.tyme
         end = self.tyme + self.limit if self.limit else FOREVER
         while True:
-            self._wait(end)
-            self.tyme = max(self.tyme, self.clock.monotonic() - start)
             self.recur()
             if not self.deeds:
                 self.done = True
                 return
             if self.tyme >= end:
                 return
+            self._wait(end)
+            self.tyme = max(self.tyme, self.clock.monotonic() - start)
 
     def _wait(self, end: float) -> None:
         """Wait until there is something to do, or ``end`` has come."""
-        pollers = _pollers(self.deeds)
+        pollers = list(dict.fromkeys(_pollers(self.deeds)))
         due = min(end, soonest(self.deeds, self.tyme, self.longest))
-        seconds = None if due == FOREVER else max(0.0, due - self.tyme)
+        seconds = None if due == FOREVER else min(max(0.0, due - self.tyme), LONGEST_WAIT)
         if len(pollers) == 1:
             pollers[0].wait(seconds)
         elif pollers:

@@ -15,19 +15,21 @@ from totohio.base.doing import Doer
 from totohio.base.environing import Poller
 from totohio.base.errors import RemoteProtocolError
 from totohio.base.expiring import Deadlines
-from totohio.net.accepting import EXHAUSTED, Servant
+from totohio.net.accepting import Servant
 from totohio.net.stewarding import READABLE, Steward
 from totohio.wire.requesting import Limits, Request
 from totohio.wire.responding import fault, http_date
 
 logger = logging.getLogger("totohio")
 
-BUFFER_SIZE = 65536  # bytes received at once, for all connections in turn
 ACCEPTS = 64  # connections accepted in a cycle
 EXPIRIES = 256  # connections ended by a timeout in a cycle
-LINGER = 2.0  # seconds that a peer has to notice that we have closed
+GRAIN = 0.25  # seconds within which an idle connection's deadline is not set anew, which would cost every request
+LINGER = 2.0  # seconds without a byte from a peer that has yet to notice that we have closed
 BREATH = 0.25  # seconds without accepting when there is no room for more connections
-SEARCH = 64  # connections looked at, oldest first, for an idle one that can make room
+QUIET = 60.0  # seconds after which it says again that there is no room for more connections
+GRACE = 0.25  # seconds that a connection may keep its peer waiting before it has to make room for another
+SEARCH = 64  # connections looked at, oldest first, for an idle one that can make room, when idle_timeout is off
 
 Responder = Callable[[Steward, Request], None]
 
@@ -42,7 +44,7 @@ class Bounds:
         idle_timeout: For the next request to begin.
         write_timeout: For the peer to take anything of what is sent.
         handshake_timeout: For the TLS handshake.
-        max_connections: At once; then an idle one is closed for a new one, or the new one refused.
+        max_connections: At once; then one that waits for its peer is closed for a new one, or the new one refused.
         max_write_buffer: Bytes that may wait for a peer before its next request is answered.
     """
 
@@ -65,6 +67,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         headers: Sent with replies to what is no proper request.
         now: The tyme of this cycle.
         connections: How many were accepted, in all.
+        retired: It has stopped listening and ends when its connections have.
     """
 
     def __init__(
@@ -87,8 +90,8 @@ class Server(serving.BareServer):  # type: ignore[misc]
         self.drained: Callable[[Steward], None] | None = None
         self.now = 0.0
         self.connections = 0
-        self.buffer = memoryview(bytearray(BUFFER_SIZE))
-        self.idles: Deadlines[Steward] = Deadlines(bounds.idle_timeout)
+        self.grain = min(GRAIN, bounds.idle_timeout / 64)
+        self.idles: Deadlines[Steward] = Deadlines(bounds.idle_timeout + self.grain)
         self.begins: Deadlines[Steward] = Deadlines(bounds.request_timeout)
         self.writes: Deadlines[Steward] = Deadlines(bounds.write_timeout)
         self.handshakes: Deadlines[Steward] = Deadlines(bounds.handshake_timeout)
@@ -97,7 +100,9 @@ class Server(serving.BareServer):  # type: ignore[misc]
         self._timers = (self.idles, self.begins, self.writes, self.handshakes, self.halves, self.lingers)
         self._resumes: deque[Steward] = deque()
         self._accepting = False
+        self.retired = False
         self._breathe: float | None = None  # the tyme from which on it accepts again
+        self._quiet = -math.inf  # the tyme until which it does not say again that there is no room
         self._tymth: Any = None
 
     # ------------------------------------------------------------ hio's interface
@@ -115,28 +120,34 @@ class Server(serving.BareServer):  # type: ignore[misc]
         """
         if self._tymth is not None:
             self.now = self._tymth()
+        self.refuse()
         self.servant.reopen()
+        self.retired = False
         self._accept()
         return True
 
     def service(self) -> None:
-        """Attend to what is ready, what goes on from the last cycle and what has come due."""
+        """Attend to what goes on from the last cycle, what is ready and what has come due."""
         self.now = now = self._tymth()
-        for attendant, mask in self.poller.ready():
-            try:
-                attendant.attend(mask)
-            except Exception:
-                self._abandon(attendant)
+        # First what goes on from the last cycle, or a long pipeline would have two turns in the cycle in which it comes.
         for _ in range(len(self._resumes)):
             steward = self._resumes.popleft()
             try:
                 steward.advance()
             except Exception:
                 self._abandon(steward)
+        for attendant, mask in self.poller.ready():
+            try:
+                attendant.attend(mask)
+            except Exception:
+                self._abandon(attendant)
         for timer in self._timers:
-            if timer.due() <= now:
+            if timer.dues and timer.due() <= now:
                 for steward in timer.take(now, EXPIRIES):
-                    steward.expire()
+                    try:
+                        steward.expire()
+                    except Exception:
+                        self._abandon(steward)
         if self._breathe is not None and now >= self._breathe:
             self._breathe = None
             self._accept()
@@ -157,7 +168,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
                 self._turn_away(cs)
                 continue
             try:
-                remoter = self.servant.remoter(cs, ca, self.buffer)
+                remoter = self.servant.remoter(cs, ca)
             except (OSError, ValueError):
                 cs.close()
                 continue
@@ -166,7 +177,11 @@ class Server(serving.BareServer):  # type: ignore[misc]
                 self.stewards[ca].close()
             self.servant.ixes[ca] = remoter
             steward = self.stewards[ca] = Steward(remoter=remoter, server=self)
-            steward.open()
+            try:
+                steward.open()
+            except OSError as error:  # the kernel watches no more sockets
+                steward.close()
+                self._hold_breath(error)
 
     def serviceStewards(self) -> None:
         """Go on with every connection, ready or not; the Server itself never needs it."""
@@ -208,7 +223,8 @@ class Server(serving.BareServer):  # type: ignore[misc]
             return tyme
         due = math.inf if self._breathe is None else self._breathe
         for timer in self._timers:
-            due = min(due, timer.due())
+            if timer.dues:
+                due = min(due, timer.due())
         return due
 
     def refuse(self) -> None:
@@ -218,11 +234,19 @@ class Server(serving.BareServer):  # type: ignore[misc]
         self.servant.close()
 
     def retire(self) -> None:
-        """Stop listening, close what is idle, and have the others closed with their next reply."""
+        """Take what the kernel has already, stop listening, and close what is idle.
+
+        Connections that are not idle end with their next reply, if the responder says so in it.
+        """
+        for _ in range(1 + self.servant.bl // ACCEPTS):
+            self.serviceConnects()
         self.refuse()
+        self.retired = True
         for steward in list(self.stewards.values()):
-            if steward.idle():
-                steward.close()
+            try:
+                steward.retire()
+            except Exception:
+                self._abandon(steward)
 
     def resume(self, steward: Steward) -> None:
         """Have a connection go on in the next cycle."""
@@ -234,6 +258,8 @@ class Server(serving.BareServer):  # type: ignore[misc]
         if self.stewards.get(ca) is steward:
             del self.stewards[ca]
             self.servant.ixes.pop(ca, None)
+            if self._breathe is not None:
+                self._breathe = self.now  # there is room again
 
     def _accept(self) -> None:
         if not self._accepting and self.servant.ss is not None:
@@ -247,19 +273,29 @@ class Server(serving.BareServer):  # type: ignore[misc]
 
     def _hold_breath(self, error: OSError) -> None:
         """No descriptor or memory is left for a connection: wait a little, and make room if that is possible."""
-        if error.errno not in EXHAUSTED:
-            raise error
-        logger.warning("no room for another connection: %s", error.strerror)
-        self._make_room()
+        if self.now >= self._quiet:
+            self._quiet = self.now + QUIET
+            logger.warning("no room for another connection: %s", error.strerror)
         self._stop_accepting()
         self._breathe = self.now + BREATH
+        self._make_room()
 
     def _make_room(self) -> bool:
-        """Close one of the oldest connections that is idle; tell whether there was one."""
-        for _, steward in zip(range(SEARCH), self.stewards.values(), strict=False):
-            if steward.idle():
-                steward.close()
+        """Close a connection that waits for its peer, the longest waiting first; tell whether there was one.
+
+        One that is idle goes before one whose request, or the peer's taking of the reply, is under way; all
+        have a moment for it, or those that came together would push each other out unanswered.
+        """
+        for timer in (self.lingers, self.idles, self.handshakes, self.begins, self.writes):
+            found = timer.oldest()
+            if found is not None and found[1] <= self.now - GRACE:
+                found[0].close()
                 return True
+        if not self.bounds.idle_timeout:
+            for _, steward in zip(range(SEARCH), self.stewards.values(), strict=False):
+                if steward.idle():
+                    steward.close()
+                    return True
         return False
 
     def _turn_away(self, cs: Any) -> None:
@@ -279,11 +315,17 @@ class Server(serving.BareServer):  # type: ignore[misc]
 
 
 class ServerDoer(Doer):
-    """Runs a Server: in each cycle, whatever the poller reports, and a bounded number of timeouts."""
+    """Runs a Server: in each cycle, whatever the poller reports, and a bounded number of timeouts.
+
+    Attributes:
+        server: What it runs.
+        poller: What a `PollingDoist` waits in for it.
+    """
 
     def __init__(self, server: Server) -> None:
         super().__init__()
         self.server = server
+        self.poller = server.poller
 
     def wind(self, tymth: Any) -> None:
         """Take tyme from another tymist."""
@@ -308,5 +350,6 @@ class ServerDoer(Doer):
         return False
 
     def exit(self) -> None:
-        """Stop listening and close all connections."""
+        """Stop listening, close all connections and release the poller."""
         self.server.close()
+        self.poller.close()

@@ -8,9 +8,10 @@ time, and sends each reply at once. What it may be doing, and what ends it when 
     begun       a part of a request has come                 request_timeout, from its first byte on
     waited      a request is being answered                  the application's own timeouts
     pending     the peer does not take what is sent          write_timeout, from the last progress on
-    lingering   we have closed, the peer has not             LINGER
+    lingering   we have closed, the peer has not             LINGER, and request_timeout in all
 """
 
+import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hio.core.http import serving
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 READABLE, WRITABLE = 1, 2
 SLICE = 64  # requests of one connection answered in a cycle, so that a long pipeline does not hold up the others
+LARGE = 65536  # bytes of a reply that is sent at once, also when more replies follow in this cycle
+
+logger = logging.getLogger("totohio")
 
 
 class Exchange(Protocol):
@@ -57,6 +61,10 @@ class Steward(serving.Steward):  # type: ignore[misc]
         self._outs: list[bytes] = []
         self._busy = False
         self._deadlines: Deadlines[Steward] | None = None
+        self._timed = 0.0  # the tyme at which its deadline was set
+        self._served = False  # a request has come since
+        self._queued = 0  # bytes that the kernel had for the peer when the deadline was set
+        self._last = 0.0  # the tyme from which on it lingers no more, whatever the peer sends
 
     def __repr__(self) -> str:
         return f"<Steward of {self.remoter.ca}>"
@@ -75,8 +83,9 @@ class Steward(serving.Steward):  # type: ignore[misc]
             self._pour()
         if mask & READABLE and not self.closed:
             self._receive()
-            while not self.closed and self.mask & READABLE and remoter.buffered():
-                self._receive()
+            if remoter.secure:
+                while not self.closed and self.mask & READABLE and remoter.buffered():
+                    self._receive()
 
     def _shake(self) -> None:
         self.remoter.handshake()
@@ -93,8 +102,10 @@ class Steward(serving.Steward):  # type: ignore[misc]
         remoter = self.remoter
         data = remoter.receive()
         if data is not None:
-            if self.lingering:
-                return  # what comes after the end is read so that the reply is not lost, and dropped
+            if self.lingering:  # what comes after the end is read so that the reply is not lost, and dropped
+                if self.server.now < self._last:
+                    self._time(self.server.lingers)
+                return
             self.requestant.feed(data)
             self.advance()
         elif remoter.cutoff:
@@ -116,7 +127,7 @@ class Steward(serving.Steward):  # type: ignore[misc]
         before = remoter.pending
         remoter.serviceSends()
         if remoter.pending < before:
-            self.server.writes.set(self, self.server.now)
+            self._expect()
             drained = self.server.drained
             if drained is not None and not remoter.pending:
                 drained(self)
@@ -127,17 +138,23 @@ class Steward(serving.Steward):  # type: ignore[misc]
     def write(self, data: bytes) -> None:
         """Send a piece of the reply."""
         self._outs.append(data)
+        self._flush()
         if not self._busy:
-            self._flush()
             self._settle()
 
     def reply(self, data: bytes) -> None:
         """Send the reply, or the last piece of it, and go on to the next request."""
-        self._outs.append(data)
         self.waited = False
         self.exchange = None
         if not self._busy:
+            self._outs.append(data)
             self.advance()
+        elif len(data) < LARGE:
+            self._outs.append(data)
+        else:  # so that it is not copied, and counts for what the next request has to wait for
+            self._flush()
+            self._outs.append(data)
+            self._flush()
 
     # ------------------------------------------------------------ going on
 
@@ -158,12 +175,15 @@ class Steward(serving.Steward):  # type: ignore[misc]
                         self.server.resume(self)
                         break
                     count += 1
+                    self._served = True
                     request: Request = requests.popleft()
                     request.remote = remoter.ca
                     self.waited = True
                     self.responder(self, request)
             finally:
                 self._busy = False
+            if requestant.begun and self._deadlines is self.server.begins:
+                self._time(None)  # that was the last request's time; this one's begins now
         if not self.waited and not requests and (requestant.fault is not None or requestant.continues):
             self._object()
         if self._outs:
@@ -191,7 +211,7 @@ class Steward(serving.Steward):  # type: ignore[misc]
             pending = remoter.pending
             remoter.tx(data)
             if remoter.pending and not pending:
-                self._time(self.server.writes)
+                self._expect()
 
     def _settle(self) -> None:
         """See what to wait for next, and for how long."""
@@ -204,7 +224,7 @@ class Steward(serving.Steward):  # type: ignore[misc]
         requestant = self.requestant
         if remoter.pending:
             if self._deadlines is not self.server.writes:
-                self._time(self.server.writes)
+                self._expect()
         elif self.waited:
             self._time(self.server.halves if remoter.ended else None)
         elif self.closing or (remoter.ended and not requestant.requests):
@@ -213,7 +233,9 @@ class Steward(serving.Steward):  # type: ignore[misc]
         elif requestant.begun:
             if self._deadlines is not self.server.begins:
                 self._time(self.server.begins)
-        else:
+        elif self._deadlines is not self.server.idles:
+            self._time(self.server.idles)
+        elif self._served and self.server.now - self._timed >= self.server.grain:  # empty lines do not count
             self._time(self.server.idles)
         backlog = requestant.requests or requestant.fault is not None
         mask = 0 if remoter.ended or backlog or (self.closing and not self.waited) else READABLE
@@ -224,10 +246,12 @@ class Steward(serving.Steward):  # type: ignore[misc]
 
     def _finish(self) -> None:
         """Close; linger when the peer may still be sending, since a reset would take our reply with it."""
-        if self.remoter.ended or (self.requestant.fault is None and not self.requestant.requests):
+        agreed = self.requestant.fault is None and not self.requestant.requests and not self.server.retired
+        if self.remoter.ended or agreed:
             self.close()
             return
         self.lingering = True
+        self._last = self.server.now + self.server.bounds.request_timeout
         self.requestant.requests.clear()
         self.remoter.shutdownSend()
         self._watch(READABLE)
@@ -236,7 +260,10 @@ class Steward(serving.Steward):  # type: ignore[misc]
     def _tell(self) -> None:
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
-            exchange.lost()
+            try:
+                exchange.lost()
+            except BaseException:  # even SystemExit: the end of one connection is not the server's
+                logger.exception("failed to tell that %r has ended", self)
 
     def _time(self, deadlines: "Deadlines[Steward] | None") -> None:
         old = self._deadlines
@@ -245,7 +272,14 @@ class Steward(serving.Steward):  # type: ignore[misc]
                 old.drop(self)
             self._deadlines = deadlines
         if deadlines is not None:
-            deadlines.set(self, self.server.now)
+            self._served = False
+            self._timed = self.server.now
+            deadlines.set(self, self._timed)
+
+    def _expect(self) -> None:
+        """Give the peer time to take some of what is pending."""
+        self._queued = self.remoter.queued()
+        self._time(self.server.writes)
 
     def _watch(self, mask: int) -> None:
         poller, cs = self.server.poller, self.remoter.cs
@@ -268,14 +302,26 @@ class Steward(serving.Steward):  # type: ignore[misc]
         """Tell whether nothing is lost when the connection ends now."""
         return not (self.waited or self.requestant.begun or self.requestant.requests or self.remoter.pending)
 
+    def retire(self) -> None:
+        """The server takes no more: end, unless a request has come already."""
+        if self.idle() and not self.remoter.shaking:
+            self._receive()
+        if self.idle():
+            self.close()
+
     def expire(self) -> None:
         """The deadline has come: end, with a word where the peer waits for one."""
         if self._deadlines is self.server.begins and not self.requestant.fault:
             self._deadlines = None
             self.requestant.fault = RemoteProtocolError(408, "the request took too long to arrive")
             self.advance()
-        else:
-            self.close()
+            return
+        if self._deadlines is self.server.writes:
+            if self.remoter.queued() < self._queued:  # it reads, but too little for the kernel to want more
+                self._expect()
+                return
+            self.remoter.despair()
+        self.close()
 
     def close(self) -> None:
         """End the connection now, and tell whoever answers; twice does no harm."""
@@ -287,9 +333,12 @@ class Steward(serving.Steward):  # type: ignore[misc]
         if self._deadlines is not None:
             self._deadlines.drop(self)
         self._outs.clear()
+        pending = self.remoter.pending
         self.remoter.close()
         self.server.forget(self)
         self._tell()
+        if pending and self.server.drained is not None:
+            self.server.drained(self)
 
 
 def peer_text(ca: Any) -> str:

@@ -31,8 +31,19 @@ class ChunkedBody:
         done: Whether the body is complete.
     """
 
-    __slots__ = ("_block", "_body", "_bucket", "_left", "_limits", "_loose", "_parser", "_size", "_trailer", "_weighed",
-                 "done")
+    __slots__ = (
+        "_block",
+        "_body",
+        "_bucket",
+        "_left",
+        "_limits",
+        "_loose",
+        "_parser",
+        "_size",
+        "_trailer",
+        "_weighed",
+        "done",
+    )
 
     def __init__(self, limits: Limits) -> None:
         self.done = False

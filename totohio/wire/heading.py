@@ -71,7 +71,14 @@ class Reader:
         self._pairs.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Notes that llhttp too takes the head for complete."""
+        """Notes that llhttp too takes the head for complete.
+
+        Raises:
+            RemoteProtocolError: The request line has no version. Then, and only then, llhttp lets a
+                lone LF end it, and would see the end of the head where we see none.
+        """
+        if self._parser is not None and self._parser.get_http_version() == "0.9":
+            raise RemoteProtocolError(400, "The request line is malformed.")
         self._complete = True
 
     # What its user calls.
@@ -164,9 +171,11 @@ class Reader:
 
 def _refusal(error: httptools.HttpParserError, raw: bytes | bytearray) -> RemoteProtocolError:
     """The fault for what llhttp refused, by what stands before the refused byte."""
-    if isinstance(error, httptools.HttpParserCallbackError) and error.__context__ is not None:
-        # Nothing the peer sent: an interrupt or exhausted memory within one of our callbacks.
-        raise error.__context__
+    cause = error.__context__
+    if isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
+        if isinstance(cause, RemoteProtocolError):
+            return _line_fault(raw)
+        raise cause  # nothing the peer sent: an interrupt or exhausted memory
     if isinstance(error, httptools.HttpParserInvalidMethodError):
         if _METHOD.match(raw):
             return RemoteProtocolError(405, "The request method is unknown.")

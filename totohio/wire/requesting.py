@@ -15,8 +15,9 @@ for the end of a line. So positions are exact: limits count real bytes, nothing 
 parsed with this one, and a complete head is read by a pure function from its bytes to a `Request`.
 
 That makes heads worth remembering. A client that keeps its connection sends the same head again and again,
-save for the length of its body, and to find it in a dict takes 0.1 µs where reading it takes 4. Measured on
-one core of the development machine: 0.7 µs for a POST whose head is known, 5 for one whose head is new.
+save for the length of its body, and to find it in a dict takes 0.1 µs. Measured with CPython 3.13, feeding a
+POST with three headers: 0.5 µs when its head is known, 3.7 when it is new, and 0.5 for llhttp alone with
+callbacks that do nothing.
 """
 
 from collections import deque
@@ -34,8 +35,8 @@ _BLANK = b"\r\n\r\n"
 _CR = 13
 _LF = 10
 
-#: Heads remembered for each set of limits, and the longest of them in bytes: 1 MB or so together. When the
-#: table is full it is emptied: that needs no bookkeeping, and the heads in use are back with their next request.
+#: Heads remembered for each set of limits, and the longest of them in bytes: 2 MB at most. When the table
+#: is full it is emptied: that needs no bookkeeping, and the heads in use are back with their next request.
 _KNOWN_HEADS = 512
 _KNOWN_SIZE = 1024
 
@@ -50,7 +51,8 @@ class Requestant:
         requests: Complete requests, oldest first, to be taken from the left.
         fault: What ended the stream, with the status to answer with, or None. Requests that were
             complete before it are in ``requests`` and are to be answered first.
-        begun: Whether a request has arrived in part, so that it can be waited for too long.
+        begun: Whether a request has arrived in part, so that it can be waited for too long. It stays
+            True after a fault: the faulty request never completes.
         continues: Whether the client waits for ``100 Continue``. Who sends that sets it to False.
     """
 
@@ -90,6 +92,8 @@ class Requestant:
                     at = end + length
                     if length < 0 or at > size:
                         at = self._await(request, data, end)
+                        if self._stage is _DEAF:
+                            return
                         continue
                     request.body = data[end:at]
                 else:
@@ -108,8 +112,9 @@ class Requestant:
         self._stage = _DEAF
 
     def _refuse(self, fault: RemoteProtocolError) -> None:
+        fault.__traceback__ = fault.__context__ = None  # they hold what was fed, and us
         self.fault = fault
-        self.begun = True  # the faulty request has begun and never completes
+        self.begun = True
         self.continues = False
         self._stage = _DEAF
 

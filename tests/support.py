@@ -257,6 +257,7 @@ class World:
             sock.connect(self.address)
         else:
             sock = socket.create_connection(self.address, 5)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each piece leaves when it is sent
         client = Client(self, sock)
         self.clients.append(client)
         return client

@@ -41,6 +41,7 @@ SUFFIXES = {"python": ".py", "yaml": ".yaml", "json": ".json", "nginx": ".conf",
 PORTS = ("8888", "8080")  # in the pages; each page gets free ones in their place
 RUN = "/run/shop"  # where a page has its socket
 TOOLS = ("curl", "openssl", "nginx")
+FOREIGN = {"TypedDict", "proxy_buffering", "proxy_http_version", "proxy_pass", "add_callback", "add_timeout"}
 PATIENCE = 20.0  # seconds that only a failing test waits
 VARYING = {  # what is different each time, and how it is compared
     r"\r": "",

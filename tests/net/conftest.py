@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support import World
+from totohio.app.settings import OPTIONS
 
 MakeWorld = Callable[..., World]
 """Starts a server: ``world(option=value)``, with more methods as ``world({"name": source})``."""
@@ -45,6 +46,8 @@ def world(tmp_path: Path) -> Iterator[MakeWorld]:
     worlds: list[World] = []
 
     def start(methods: dict[str, str] | None = None, **options: Any) -> World:
+        if "uds" in options:
+            options["port"] = OPTIONS["port"].default  # it listens on one of them, and says so when both are set
         made = World(tmp_path / str(len(worlds)), {**METHODS, **(methods or {})}, **options)
         worlds.append(made)
         return made

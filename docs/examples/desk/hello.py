@@ -1,0 +1,3 @@
+def invoke(handler, parameters):
+    """Greet somebody."""
+    return f"Hello, {parameters['name']}!"

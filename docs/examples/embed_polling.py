@@ -1,12 +1,13 @@
 """A totohio server beside an unrelated Doer, in a PollingDoist.
 
-The same as `embed_stock.py`, but a call never waits for the next cycle: this Doist wakes when its socket is ready, and
-sleeps until then, or until the next Doer is due. ``python embed_polling.py`` serves on a free port, calls itself a few times, says what happened, and ends.
+The same as `embed_stock.py`, but a call never waits for the next cycle: this Doist wakes when its socket is
+ready, and sleeps until then, or until the next Doer is due. ``python embed_polling.py`` serves on a free port, calls
+itself a few times, says what happened, and ends.
 """
 
+import http.client
 import json
 import threading
-import urllib.request
 
 from hio.base import doing
 
@@ -27,7 +28,7 @@ class Metronome(doing.Doer):
 
 
 class Opened(doing.Doer):
-    """Lets the customer in: Doers are entered in order, so when this one is, the server listens."""
+    """Lets the customer in: Doers are entered in order, so when this one is entered, the server listens."""
 
     def enter(self, *, temp=None):
         threading.Thread(target=customer, daemon=True).start()
@@ -37,11 +38,15 @@ class Opened(doing.Doer):
 
 
 def customer():
-    """Calls the server from another thread, as a client elsewhere would, and lets it end after the last reply."""
-    for number in range(CALLS):
-        with urllib.request.urlopen(f"{server.url}/hello?name={number}", timeout=10) as reply:
-            print(json.load(reply)["result"], flush=True)
-    server.drain()
+    """Call the server from another thread, as a client elsewhere would, and let it end after the last reply."""
+    try:
+        connection = http.client.HTTPConnection(*server.address, timeout=10)
+        for number in range(CALLS):
+            connection.request("GET", f"/hello?name={number}")
+            print(json.load(connection.getresponse())["result"], flush=True)
+        connection.close()
+    finally:
+        server.drain()
 
 
 server = TotoServer(method_module="desk", port=0)

@@ -3,9 +3,9 @@
 ``python embed_stock.py`` serves on a free port, calls itself a few times, says what happened, and ends.
 """
 
+import http.client
 import json
 import threading
-import urllib.request
 
 from hio.base import doing
 
@@ -26,7 +26,7 @@ class Metronome(doing.Doer):
 
 
 class Opened(doing.Doer):
-    """Lets the customer in: Doers are entered in order, so when this one is, the server listens."""
+    """Lets the customer in: Doers are entered in order, so when this one is entered, the server listens."""
 
     def enter(self, *, temp=None):
         threading.Thread(target=customer, daemon=True).start()
@@ -36,11 +36,15 @@ class Opened(doing.Doer):
 
 
 def customer():
-    """Calls the server from another thread, as a client elsewhere would, and lets it end after the last reply."""
-    for number in range(CALLS):
-        with urllib.request.urlopen(f"{server.url}/hello?name={number}", timeout=10) as reply:
-            print(json.load(reply)["result"], flush=True)
-    server.drain()
+    """Call the server from another thread, as a client elsewhere would, and let it end after the last reply."""
+    try:
+        connection = http.client.HTTPConnection(*server.address, timeout=10)
+        for number in range(CALLS):
+            connection.request("GET", f"/hello?name={number}")
+            print(json.load(connection.getresponse())["result"], flush=True)
+        connection.close()
+    finally:
+        server.drain()
 
 
 server = TotoServer(method_module="desk", port=0)

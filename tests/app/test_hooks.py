@@ -161,6 +161,32 @@ def test_a_result_after_the_client_left_is_dropped(serve: Serve, hooks: None) ->
     assert call(world, "echo", {"x": 1}) == {"result": {"x": 1}}
 
 
+def test_a_call_whose_client_first_stops_sending_and_then_leaves_ends_with_it(serve: Serve, hooks: None) -> None:
+    after: list[str] = []
+    TotoHandler.set_after_handler(lambda handler, id: after.append(handler.name))
+    world = serve({"m": asynchronous("pass") + CLOSE}, idle_timeout=75.0, async_timeout=3600.0)
+    client = world.connect()
+    client.send(request_bytes("POST", "/m", b"{}"))
+    client.shutdown()
+    world.step(5)
+    assert (len(world.module("m").closed), after) == (1, [])
+    world.advance(80.0)  # nobody knows whether the client still reads; it gets the time of an idle one
+    client.wait_closed()
+    assert (len(world.module("m").closed), after) == (1, ["m"])
+
+
+def test_an_error_for_a_client_that_left_is_dropped(serve: Serve) -> None:
+    source = body("yield 5.0", "ended.append(1)", "raise TotoException(4242, 'x')") + "ended = []\n"
+    world = serve({"m": source})
+    client = world.connect()
+    client.send(request_bytes("POST", "/m", b"{}"))
+    world.step(3)
+    client.abort()
+    world.step(3)
+    world.advance(6.0)
+    assert world.module("m").ended == [1]
+
+
 def test_a_client_that_only_closed_its_sending_side_gets_its_reply(serve: Serve) -> None:
     world = serve(
         {"slow": body("yield 5.0", "return 1"), "wait": asynchronous("handlers.append(handler)") + "handlers = []\n"}

@@ -276,3 +276,38 @@ def test_a_reply_behind_a_long_one_waits_until_it_is_read(serve: Serve) -> None:
     for _ in range(3):
         assert len(client.reply().json()["result"]) == 3_000_000
     assert client.reply().json() == {"result": {"x": 1}}
+
+
+def test_a_stream_whose_client_reads_nothing_ends_after_the_write_timeout(serve: Serve) -> None:
+    source = (
+        body(
+            "try:",
+            "    while True:",
+            "        yield handler.respond_raw(bytes(100_000), 'x/y', finish=False)",
+            "except ConnectionAbortedError:",
+            "    ended.append(1)",
+        )
+        + "ended = []\n"
+    )
+    world = serve({"m": source, "echo": ECHO}, write_timeout=30.0)
+    start(world)
+    world.step(300)
+    world.advance(29.0)
+    assert world.module("m").ended == []
+    for _ in range(3):
+        world.advance(31.0)
+    assert world.module("m").ended == [1]
+    assert call(world, "echo", {"x": 1}) == {"result": {"x": 1}}
+
+
+def test_a_flush_that_a_thread_waits_for_fails_when_the_client_leaves_first(serve: Serve) -> None:
+    lines = ("handler.respond_raw(bytes(8_000_000), 'x/y', finish=False)", "futures.append(handler.flush())")
+    world = serve({"m": in_thread(*lines) + "futures = []\n"})
+    client = start(world)
+    module = world.module("m")
+    while not module.futures or not world.stewards[0].remoter.pending:
+        world.step()
+    assert not module.futures[0].done()
+    client.abort()
+    world.step(5)
+    assert isinstance(module.futures[0].exception(), ConnectionAbortedError)

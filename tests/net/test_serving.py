@@ -1,7 +1,5 @@
-"""The server as a whole: who is let in, what happens when there is no room, and how it ends."""
+"""The server as a whole: where it listens, whom it lets in, and how it ends."""
 
-import errno
-import logging
 import os
 import socket
 from typing import Any
@@ -10,40 +8,12 @@ import pytest
 from hio.base import doing
 
 from tests.net.conftest import MakeWorld
+from tests.net.conversing import CALL, HOLD, answers, await_count, held
 from tests.support import Client, World, request_bytes
 from totohio import TotoServer
-from totohio.app.building import kernel_environment
-from totohio.base.environing import Network
-from totohio.net.polling import KernelNetwork, PollingDoist
+from totohio.net.polling import PollingDoist
 
-MANY = 2000  # cycles in which everything that can happen without tyme has happened
-CALL = request_bytes("POST", "/echo", b'{"a": 1}')
-HOLD = request_bytes("POST", "/hold", b"{}")
 HAS_IPV6 = socket.has_ipv6 and os.path.exists("/proc/net/if_inet6")
-
-
-def answers(client: Client) -> bool:
-    """Tell whether a client is answered."""
-    return bool(client.call("echo", {"a": 1}) == {"result": {"a": 1}})
-
-
-def await_count(world: World, count: int) -> None:
-    """Wait until the server has that many connections."""
-    for _ in range(MANY):
-        if len(world.stewards) == count:
-            return
-        world.step()
-    raise AssertionError(f"{len(world.stewards)} connections, not {count}")
-
-
-def held(world: World, count: int) -> list[Any]:
-    """Wait until that many calls are held, and give their handlers."""
-    found: list[Any] = world.module("hold").held
-    for _ in range(MANY):
-        if len(found) >= count:
-            return found
-        world.step()
-    raise AssertionError(f"{len(found)} calls have come, not {count}")
 
 
 def descriptors() -> int:
@@ -71,7 +41,6 @@ def test_a_port_in_use_is_an_error_and_leaves_nothing_open(world: MakeWorld, mak
         doist.do()
     assert descriptors() == before
     assert answers(server.connect())
-
 
 
 def test_it_can_listen_again_after_its_end(world: MakeWorld) -> None:
@@ -111,9 +80,10 @@ def test_an_empty_host_serves_all_interfaces(world: MakeWorld) -> None:
 
 def test_a_unix_socket_is_served(world: MakeWorld, tmp_path: Any) -> None:
     path = tmp_path / "socket"
-    server = world({"who": "def invoke(handler, parameters):\n    return handler.request.remote_ip\n"}, uds=str(path))
+    server = world(uds=str(path))
     first, second = server.connect(), server.connect()
-    assert first.call("who") == second.call("who")
+    for client in (first, second, first):
+        assert answers(client)
     assert len(server.stewards) == 2
     assert server.server.url == f"unix:{path}"
     server.doist.exit()
@@ -132,197 +102,6 @@ def test_the_unix_socket_of_a_dead_server_is_replaced_and_a_foreign_file_is_not(
     with pytest.raises(OSError, match="in use"):
         world(uds=str(foreign))
     assert foreign.read_text() == "mine"
-
-
-# ------------------------------------------------------------ when it is full
-
-
-def test_a_connection_that_is_idle_makes_room_for_a_new_one(world: MakeWorld) -> None:
-    server = world(max_connections=3)
-    clients = [server.connect() for _ in range(3)]
-    for client in clients:
-        assert answers(client)
-    server.advance(1.0)
-    assert answers(clients[0])  # so another one is the longest idle
-    server.advance(1.0)
-    late = server.connect()
-    assert answers(late)
-    clients[1].wait_closed()
-    assert len(server.stewards) == 3
-    assert answers(clients[0])
-    assert answers(clients[2])
-
-
-def test_idle_connections_make_room_without_an_idle_timeout_too(world: MakeWorld) -> None:
-    server = world(max_connections=2, idle_timeout=0)
-    clients = [server.connect() for _ in range(2)]
-    for client in clients:
-        assert answers(client)
-    assert answers(server.connect())
-
-
-def test_a_request_that_never_arrives_makes_room(world: MakeWorld) -> None:
-    server = world(max_connections=3)
-    slow = [server.connect() for _ in range(3)]
-    for client in slow:
-        client.send(b"POST / HTTP/1.1\r\nHost: ")
-    await_count(server, 3)
-    server.step(3)
-    server.advance(1.0)
-    assert answers(server.connect())
-    slow[0].wait_closed()
-
-
-def test_a_client_that_does_not_take_its_reply_makes_room(world: MakeWorld) -> None:
-    server = world(max_connections=1)
-    deaf = server.connect()
-    deaf.send(request_bytes("POST", "/fill", b'{"size": 20000000}'))
-    server.step(20)
-    server.advance(1.0)
-    assert answers(server.connect())
-
-
-def test_calls_that_are_answered_make_no_room_and_the_new_client_is_told(world: MakeWorld) -> None:
-    server = world(max_connections=2)
-    busy = [server.connect() for _ in range(2)]
-    for client in busy:
-        client.send(HOLD)
-    handlers = held(server, 2)
-    server.advance(10.0)
-    late = server.connect()
-    reply = late.reply()
-    assert reply.status == 503
-    late.wait_closed()
-    for handler, client in zip(handlers, busy, strict=True):
-        handler.respond("served")
-        assert client.reply().json() == {"result": "served"}
-    server.advance(1.0)
-    assert answers(server.connect())
-
-
-def test_clients_that_come_together_do_not_push_each_other_out(world: MakeWorld) -> None:
-    server = world(max_connections=8)
-    clients = [server.connect() for _ in range(24)]
-    for client in clients:
-        client.send(CALL)
-    statuses = [client.reply().status for client in clients]
-    assert statuses.count(200) == 8
-    assert statuses.count(503) == 16
-
-
-class Starving:
-    """A listening socket of a process that has no descriptors left, as long as the test says so."""
-
-    def __init__(self, sock: Any, network: "StarvingNetwork") -> None:
-        self.sock = sock
-        self.network = network
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.sock, name)
-
-    def accept(self) -> Any:
-        self.network.accepts += 1
-        if self.network.error is not None:
-            raise OSError(self.network.error, os.strerror(self.network.error))
-        return self.sock.accept()
-
-
-class StarvingNetwork(Network):
-    """The machine's network without descriptors."""
-
-    def __init__(self) -> None:
-        self.kernel = KernelNetwork()
-        self.error: int | None = None
-        self.accepts = 0
-
-    def poller(self) -> Any:
-        return self.kernel.poller()
-
-    def listen(self, address: Any, *, backlog: int) -> Any:
-        return Starving(self.kernel.listen(address, backlog=backlog), self)
-
-
-@pytest.fixture
-def starving() -> StarvingNetwork:
-    return StarvingNetwork()
-
-
-def start(world: MakeWorld, network: StarvingNetwork, **options: Any) -> World:
-    environment = kernel_environment()
-    environment.network = network
-    return world(environment=environment, **options)
-
-
-@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
-def test_without_descriptors_it_pauses_goes_on_serving_and_recovers(
-    world: MakeWorld, starving: StarvingNetwork, number: int
-) -> None:
-    server = start(world, starving)
-    old = server.connect()
-    old.send(HOLD)
-    handler = held(server, 1)[0]
-    starving.error = number
-    late = server.connect()
-    server.step(10)
-    before = starving.accepts
-    server.step(4)  # of 1/32 s each: it holds its breath for 1/4 s
-    assert starving.accepts - before <= 1
-    handler.respond("meanwhile")
-    assert old.reply().json() == {"result": "meanwhile"}
-    starving.error = None
-    server.advance(1.0)
-    assert answers(late)
-    assert answers(old)
-
-
-def test_without_descriptors_an_idle_connection_makes_room(world: MakeWorld, starving: StarvingNetwork) -> None:
-    server = start(world, starving)
-    idle = server.connect()
-    assert answers(idle)
-    server.advance(1.0)
-    starving.error = errno.EMFILE
-    late = server.connect()
-    server.step(10)
-    idle.wait_closed()
-    starving.error = None
-    server.advance(1.0)
-    assert answers(late)
-
-
-def test_a_long_shortage_is_said_once_and_not_in_every_cycle(
-    world: MakeWorld, starving: StarvingNetwork, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = start(world, starving)
-    caplog.set_level(logging.WARNING, "totohio")
-    logging.getLogger("totohio").addHandler(caplog.handler)
-    try:
-        starving.error = errno.EMFILE
-        server.connect()
-        for _ in range(40):
-            server.advance(0.25)
-        texts = [record.getMessage() for record in caplog.records if "no room" in record.getMessage()]
-        assert len(texts) == 1
-    finally:
-        logging.getLogger("totohio").removeHandler(caplog.handler)
-
-
-def test_an_unforeseen_error_of_the_listening_socket_neither_spins_nor_kills(
-    world: MakeWorld, starving: StarvingNetwork
-) -> None:
-    server = start(world, starving)
-    old = server.connect()
-    assert answers(old)
-    server.advance(0.0)
-    starving.error = errno.EIO
-    late = server.connect()
-    old.send(HOLD)
-    held(server, 1)
-    before = starving.accepts
-    server.step(6)
-    assert starving.accepts - before <= 2
-    starving.error = None
-    server.advance(1.0)
-    assert answers(late)
 
 
 # ------------------------------------------------------------ storms

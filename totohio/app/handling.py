@@ -201,7 +201,7 @@ class TotoHandler(Sender):
         """
         try:
             if self._finished or self._streaming or self._steward.closed:
-                if not (self._steward.closed and isinstance(error, ConnectionError)):
+                if not (self._steward.closed and isinstance(error, (ConnectionError, TotoException))):
                     self._dispatcher.report(error, self)
                 self._abort()
                 return
@@ -232,7 +232,6 @@ class TotoHandler(Sender):
             if not self._finished:
                 steward.exchange = self  # to hear of it when the peer reads no more, either
             return
-        self._dispatcher.drained(steward)
         if self._run is None:
             self._dispatcher.waits.drop(self)
             self._finish(0)

@@ -339,8 +339,3 @@ class Steward(serving.Steward):  # type: ignore[misc]
         self._tell()
         if pending and self.server.drained is not None:
             self.server.drained(self)
-
-
-def peer_text(ca: Any) -> str:
-    """A peer's address as text: the host of an internet address, ``unix`` for a Unix socket."""
-    return str(ca[0]) if isinstance(ca, tuple) else "unix"

@@ -332,6 +332,7 @@ def test_ten_thousand_parked_calls_cost_less_than_a_hundredth_of_a_processor(
         shares.append((process.spent() - before) / (time.monotonic() - start))
         if shares[-1] < 0.01:
             break
+    assert process.spent() > 0.05  # it does tell
     assert min(shares) < 0.01
     times = []
     for _ in range(50):

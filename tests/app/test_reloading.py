@@ -39,10 +39,13 @@ def make(tmp_path: Path) -> Iterator[Make]:
 class Watch:
     """A ReloadDoer over a folder, with tyme of its own."""
 
-    def __init__(self, folder: Path, *files: Path) -> None:
+    def __init__(self, folder: Path, *files: Path, package: Path | None = None) -> None:
         self.reloads: list[str] = []
         self.tyme = 0.0
-        self.doer = ReloadDoer(folders=[str(folder)], files=map(str, files), reload=self.reloads.append)
+        packages = [str(package)] if package else []
+        self.doer = ReloadDoer(
+            folders=[str(folder)], packages=packages, files=map(str, files), reload=self.reloads.append
+        )
         self.doer.enter()
 
     def look(self) -> bool:
@@ -125,6 +128,20 @@ def test_a_module_that_is_loaded_later_is_watched_from_then_on(make: Make, tmp_p
     assert not watch.look()
     change(path, "VALUE = 2\n")
     assert watch.look()
+
+
+def test_a_new_module_of_a_package_is_reported(tmp_path: Path):
+    package = tmp_path / "methods"
+    (package / "deep").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    watch = Watch(tmp_path, package=package)
+    assert not watch.look()
+    (package / "deep" / "notes.txt").write_text("no module")
+    assert not watch.look()
+    path = package / "deep" / "fresh.py"
+    path.write_text("VALUE = 1\n")
+    assert watch.look()
+    assert watch.reloads == [str(path)]
 
 
 def test_modules_elsewhere_are_not_watched(make: Make, tmp_path: Path):

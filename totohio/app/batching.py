@@ -68,15 +68,15 @@ class BatchHandlerProxy:
         """
         raise TotoException(ERROR_SERVER, "A redirect cannot be part of a batch.")
 
-    def begin(self, method: Method, caller: Any) -> None:
+    def _begin(self, method: Method, caller: Any) -> None:
         """A method is called for this entry."""
-        self.handler.begin(method, self)
+        self.handler._begin(method, self)
 
-    def wait(self, run: Run) -> None:
+    def _wait(self, run: Run) -> None:
         """The entry's method is parked; the batch waits."""
         self._batch.parked(self.request_key, run)
 
-    def settle(self, method: Method, result: Any, error: BaseException | None) -> None:
+    def _settle(self, method: Method, result: Any, error: BaseException | None) -> None:
         """The method is done: that is the entry's result, unless it responds later."""
         if error is not None or result is not None or not method.marks.asynchronous:
             self._batch.settled(self.request_key, result, error)
@@ -256,7 +256,7 @@ class BatchCall:
             try:
                 self._handler._reply({"batch": replies})
             except BaseException as error:  # an entry has set what cannot be sent
-                self._handler.fail(error)
+                self._handler._fail(error)
 
 
 class Batches:

@@ -122,7 +122,7 @@ class Dispatcher:
             else:
                 self._refuse(handler, 405, "The verb is not allowed here.")
         except BaseException as error:  # a method may raise SystemExit: that is its own end, not the server's
-            handler.fail(error)
+            handler._fail(error)
 
     def _post(self, handler: TotoHandler, request: Request) -> None:
         name = self._name(request.path)
@@ -199,8 +199,9 @@ class Dispatcher:
 
     def _call(self, handler: TotoHandler, name: str, parameters: Any, lax: bool) -> None:
         method = self.find(name)
+        handler.name = name
         if self.timed or TotoHandler._before is not None or TotoHandler._after is not None:
-            handler.enter(name)
+            handler._enter(name)
         if method is None:
             raise TotoException(ERROR_INVALID_METHOD, f"Cannot call '{name}'.")
         if method.plain:
@@ -208,12 +209,12 @@ class Dispatcher:
             if type(result) in DEFERRED:
                 self.park(handler, method, result)
             else:
-                handler.answer(method, result)
+                handler._answer(method, result)
         else:
             self.invoke(handler, method, parameters, lax)
 
     def invoke(self, caller: Any, method: Method, parameters: Any, lax: bool) -> None:
-        """Call a method for a handler or the proxy of one, which is told of the result with ``settle``."""
+        """Call a method for a handler or the proxy of one, which is told of the result with ``_settle``."""
         try:
             if not method.plain:
                 parameters = self._prepare(caller, method, parameters, lax)
@@ -221,9 +222,9 @@ class Dispatcher:
             if type(result) in DEFERRED:
                 self.park(caller, method, result)
             else:
-                caller.settle(method, result, None)
+                caller._settle(method, result, None)
         except BaseException as error:
-            caller.settle(method, None, error)
+            caller._settle(method, None, error)
 
     def _prepare(self, caller: Any, method: Method, parameters: Any, lax: bool) -> Any:
         marks = method.marks
@@ -238,7 +239,7 @@ class Dispatcher:
         if method.guard is not None:
             parameters = method.guard(parameters, lax)
         if method.on_connection_close is not None:
-            caller.begin(method, caller)
+            caller._begin(method, caller)
         return parameters
 
     def park(self, caller: Any, method: Method, waiting: Any) -> None:
@@ -246,22 +247,22 @@ class Dispatcher:
 
         def done(result: Any, error: BaseException | None) -> None:
             try:
-                caller.settle(method, result, error)
+                caller._settle(method, result, error)
             except BaseException as failure:  # what the method returned cannot be sent
-                caller.settle(method, None, failure)
+                caller._settle(method, None, failure)
 
         run = self.lot.run(waiting, done)
         if run is not None:
-            caller.wait(run)
+            caller._wait(run)
 
     def _batch(self, handler: TotoHandler, batch: Batch) -> None:
-        handler.enter("<batch>")
+        handler._enter("<batch>")
         if len(batch.entries) > self.max_batch:
             raise TotoException(ERROR_MALFORMED_BODY, f"A batch may have {self.max_batch} entries at most.")
         call = BatchCall(self, handler, batch)
         call.advance(INLINE)
         if not call.over:
-            handler.wait(call)
+            handler._wait(call)
             self.batches.enqueue(call)
 
     # ------------------------------------------------------------ replies

@@ -27,6 +27,7 @@ class ReloadDoer(Doer):
         self,
         *,
         folders: Iterable[str],
+        packages: Iterable[str] = (),
         files: Iterable[str] = (),
         reload: Callable[[str], None],
         tymth: Any = None,
@@ -35,23 +36,27 @@ class ReloadDoer(Doer):
 
         Args:
             folders: Loaded modules in them or below are watched.
+            packages: Folders in which every module is watched, new ones included.
             files: Other files that are watched.
             reload: Called once with the path, when a watched file changed and can be loaded.
             tymth: Where tyme comes from.
         """
         super().__init__(tymth=tymth)
         self._folders = tuple(os.path.realpath(folder) + os.sep for folder in folders)
+        self._packages = [os.path.realpath(package) for package in packages]
         self._files = [os.path.realpath(file) for file in files]
         self._reload = reload
         self._seen: dict[str, Mark] = {}
         self._round: Iterator[str] | None = None
         self._next = 0.0
+        self._entered = False
 
     def enter(self, *, temp: bool | None = None) -> None:
         """Remember how all files are now."""
         self._seen.clear()
         for path in self._watched():
             self._changed(path)
+        self._entered = True
         self._round, self._next = None, 0.0
 
     def due(self, tyme: float) -> float:
@@ -78,6 +83,7 @@ class ReloadDoer(Doer):
     def _watched(self) -> Sequence[str]:
         """Give the paths of all files that are watched now; more modules may have been loaded since the last time."""
         found = dict.fromkeys(self._files)
+        found.update(dict.fromkeys(_modules(self._packages)))
         for module in list(sys.modules.values()):
             path = getattr(module, "__file__", None)
             if isinstance(path, str) and path.endswith(".py"):
@@ -87,17 +93,28 @@ class ReloadDoer(Doer):
         return list(found)
 
     def _changed(self, path: str) -> bool:
-        """Tell whether a file has changed since it was last looked at; a new one, or one that is gone, has not."""
+        """Tell whether a file has changed since it was last looked at, or is new in a package; one that is gone has not."""
         try:
             status = os.stat(path)
         except OSError:  # an editor is just replacing it
             return False
         mark = (status.st_mtime_ns, status.st_size)
+        if self._entered and path not in self._seen and path.startswith(tuple(self._packages)):
+            self._seen[path] = mark
+            return True
         return self._seen.setdefault(path, mark) != self._note(path, mark)
 
     def _note(self, path: str, mark: Mark) -> Mark:
         self._seen[path] = mark
         return mark
+
+
+def _modules(packages: Iterable[str]) -> Iterator[str]:
+    """Give the paths of all modules in these folders and below, loaded or not."""
+    for package in packages:
+        for folder, names, files in os.walk(package):
+            names[:] = [name for name in names if name.isidentifier() and name != "__pycache__"]
+            yield from (os.path.join(folder, file) for file in files if file.endswith(".py"))
 
 
 def _fit(path: str) -> bool:

@@ -40,7 +40,7 @@ class CallDoer(Doer):
         waits = self.dispatcher.waits
         if waits.due() <= tyme:
             for handler in waits.take(tyme, EXPIRIES):
-                handler.expire()
+                handler._expire()
         return False
 
     def exit(self) -> None:

@@ -39,7 +39,7 @@ class Sender:
     _finished: bool
     _streaming: bool  # the first pieces of the reply are out
 
-    def fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         """Reply with an error."""
         raise NotImplementedError
 
@@ -47,7 +47,7 @@ class Sender:
         """The peer has left, or sends no more."""
         raise NotImplementedError
 
-    def expire(self) -> None:
+    def _expire(self) -> None:
         """It took too long."""
         raise NotImplementedError
 
@@ -183,7 +183,7 @@ class Sender:
             self._send_raw(data, content_type, finish)
         except BaseException as error:
             future.set_exception(error)
-            self.fail(error)
+            self._fail(error)
         else:
             self._dispatcher.watch_drain(self._steward, future)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from totohio.app.building import Built, build, kernel_environment, startup
 from totohio.app.configuring import load
+from totohio.app.scheduling import TotoDoer
 from totohio.app.settings import Settings
 from totohio.app.supervising import Signals
 from totohio.base.environing import Environment
@@ -46,6 +47,7 @@ class TotoServer:
         self.settings = settings if settings is not None else load(conf_file, arguments=options)
         self.environment = environment if environment is not None else kernel_environment()
         self._built: Built | None = None
+        self._wish: Callable[[TotoDoer], None] | None = None  # how to end, said before there was anything to end
 
     @property
     def built(self) -> Built:
@@ -57,6 +59,8 @@ class TotoServer:
         if self._built is None:
             call_log = CallLog(clock=self.environment.clock) if self.settings.log_level in ("debug", "info") else None
             self._built = build(self.settings, self.environment, call_log)
+            if self._wish is not None:
+                self._wish(self._built.doer)
             startup(self.settings, settings=self.settings, server=self, db_connection=None)
         return self._built
 
@@ -81,11 +85,17 @@ class TotoServer:
 
     def drain(self) -> None:
         """Stop accepting, answer what is in flight, then end; for any thread and for signal handlers."""
-        self.built.doer.drain()
+        if self._built is None:
+            self._wish = self._wish or TotoDoer.drain
+        else:
+            self._built.doer.drain()
 
     def stop(self) -> None:
         """End with this cycle; for any thread and for signal handlers."""
-        self.built.doer.stop()
+        if self._built is None:
+            self._wish = TotoDoer.stop
+        else:
+            self._built.doer.stop()
 
     def run(self, *, on_open: Callable[["TotoServer"], None] | None = None) -> int:
         """Serve until a signal or `drain` ends it.
@@ -102,7 +112,7 @@ class TotoServer:
             OSError: The address is in use, unknown or forbidden.
             SettingsError: A module, file or package that the settings name does not exist or fits nothing.
         """
-        configure(self.settings.log_level, self.settings.log_format)
+        configure(self.settings.log_level, self.settings.log_format, clock=self.environment.clock)
         doist = PollingDoist(doers=self.doers, clock=self.environment.clock)
         if on_open is not None:
             self.built.doer.entered = lambda: on_open(self)

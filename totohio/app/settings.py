@@ -112,7 +112,8 @@ class Settings:
     max_connections: int = option(
         10_000,
         LIMITS,
-        "How many clients may be connected at once; further ones wait in the backlog.",
+        "How many clients may be connected at once; beyond it, one that waits for its next request is closed for a new "
+        "one, or the new one gets status 503.",
         unit="connections",
         least=1,
         most=LARGEST,

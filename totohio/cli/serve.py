@@ -45,7 +45,9 @@ def _watch(server: TotoServer, files: list[str], note: Callable[[str], None]) ->
         server.drain()
 
     doer = server.built.doer
-    doer.doers.append(ReloadDoer(folders=module_path(server.settings), files=files, reload=reload))
+    packages = getattr(server.built.dispatcher.registry.package, "__path__", [])
+    folders = module_path(server.settings)
+    doer.doers.append(ReloadDoer(folders=folders, packages=packages, files=files, reload=reload))
 
 
 def _announce(server: TotoServer) -> None:

@@ -49,6 +49,7 @@ class Remoter(tcp.Remoter):  # type: ignore[misc]
         cutoff: The connection is of no more use.
         ended: The peer will send no more; it may still read.
         pending: Bytes that wait for the kernel to take them.
+        peer: The peer's address; None on a Unix socket, where peers have none.
         secure: It speaks TLS.
         shaking: The TLS handshake is going on.
         wants: The mask of readiness that the TLS handshake waits for.
@@ -60,6 +61,7 @@ class Remoter(tcp.Remoter):  # type: ignore[misc]
         self.outs: deque[memoryview] = deque()
         self.pending = 0
         self.ended = False
+        self.peer = ca if isinstance(ca, tuple) else None
         self.secure = isinstance(cs, ssl.SSLSocket)
         self.shaking = self.secure
         self.wants = 1

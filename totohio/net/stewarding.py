@@ -177,7 +177,8 @@ class Steward(serving.Steward):  # type: ignore[misc]
                     count += 1
                     self._served = True
                     request: Request = requests.popleft()
-                    request.remote = remoter.ca
+                    request.remote = remoter.peer
+                    request.secure = remoter.secure
                     self.waited = True
                     self.responder(self, request)
             finally:

@@ -290,9 +290,15 @@ class Dispatcher:
 
     # ------------------------------------------------------------ back-pressure
 
-    def watch_drain(self, steward: Steward, future: Future[None]) -> None:
-        """Complete a Future when the peer has taken all that was sent, or will take nothing any more."""
-        if steward.closed or not steward.remoter.pending:
+    def watch_drain(self, steward: Steward, future: Future[None], enough: int = 0) -> None:
+        """Complete a Future when the peer has taken all that was sent, or will take nothing any more.
+
+        Args:
+            steward: The peer's.
+            future: Completed at once when no more than ``enough`` bytes wait.
+            enough: Bytes.
+        """
+        if steward.closed or steward.remoter.pending <= enough:
             _tell_drained(steward, future)
         else:
             self._drains.setdefault(steward, []).append(future)

@@ -13,6 +13,7 @@ from totohio.wire.requesting import Request
 if TYPE_CHECKING:
     from totohio.app.dispatching import Dispatcher
 
+WINDOW = 65536  # bytes that may wait for the peer when the next piece of a stream is asked for
 URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"  # what stays as it is when the rest of a URL is percent-encoded
 
 
@@ -82,7 +83,7 @@ class Sender:
         future: Future[None] = Future()
         if self._dispatcher.here():
             self._send_raw(data, content_type, finish)
-            self._dispatcher.watch_drain(self._steward, future)
+            self._dispatcher.watch_drain(self._steward, future, WINDOW)
         else:
             self._dispatcher.post(self._send_posted, data, content_type, finish, future)
         return future
@@ -185,7 +186,7 @@ class Sender:
             future.set_exception(error)
             self._fail(error)
         else:
-            self._dispatcher.watch_drain(self._steward, future)
+            self._dispatcher.watch_drain(self._steward, future, WINDOW)
 
     def _send_raw(self, data: bytes, content_type: str, finish: bool) -> None:
         request, steward, dispatcher = self.request, self._steward, self._dispatcher

@@ -25,6 +25,7 @@ from totohio.base.futures import Future, InvalidStateError, Sleep
 
 logger = logging.getLogger("totohio")
 
+EAGER = 16  # complete Futures that a method may yield in a row before others have their turn
 RESUMES = 256  # parked methods resumed in a cycle
 DEFERRED = frozenset((GeneratorType, CoroutineType, Future))  # types of results that are not there yet
 
@@ -127,9 +128,18 @@ class Run:
         self.over = False
 
     def step(self, value: Any, error: BaseException | None) -> None:
-        """Let it go on with what it waited for, until it waits again or is done."""
+        """Let it go on with what it waited for, until it waits again or is done.
+
+        A Future that is complete when it is yielded is waited for no longer than a few times in a row,
+        so that a stream whose peer keeps up does not take a cycle for each piece.
+        """
         try:
-            wanted = self._waiting.send(value) if error is None else self._waiting.throw(error)
+            for _ in range(EAGER):
+                wanted = self._waiting.send(value) if error is None else self._waiting.throw(error)
+                if type(wanted) is not Future or not wanted.done():
+                    break
+                error = _error(wanted)
+                value = None if error is not None else wanted.result()
         except StopIteration as stop:
             self._end(stop.value, None)
         except BaseException as failure:  # even SystemExit: a method's end is not the server's

@@ -65,14 +65,10 @@ def fail(name):
         ACTS[name]()
     raise getattr(__import__("builtins"), name)("on purpose")
 """
-FAIL = "from methods import faults\ndef invoke(handler, parameters):\n    faults.fail(parameters['name'])\n"
-FAIL_LATER = (
-    "from methods import faults\ndef invoke(handler, parameters):\n    yield 0.01\n    faults.fail(parameters['name'])\n"
-)
-FAIL_AWAITED = (
-    "from methods import faults\nfrom totohio import sleep\nasync def invoke(handler, parameters):\n"
-    "    await sleep(0.01)\n    faults.fail(parameters['name'])\n"
-)
+IMPORTS = "from methods import faults\nfrom totohio import sleep\n"
+FAIL = f"{IMPORTS}def invoke(handler, parameters):\n    faults.fail(parameters['name'])\n"
+FAIL_LATER = FAIL.replace("    faults", "    yield 0.01\n    faults")
+FAIL_AWAITED = FAIL.replace("def", "async def").replace("    faults", "    await sleep(0.01)\n    faults")
 METHODS = {
     "echo": ECHO,
     "large": LARGE,
@@ -351,8 +347,7 @@ def test_ten_thousand_parked_calls_are_each_resumed_in_time(serve: Serve, socket
         assert select.select([sock], [], [], LONG)[0] == [sock]
         lates = process.call("lates")["result"]
         assert len(lates) == 10_000
-        assert min(lates) > -0.05
-        worst.append(max(lates))
+        worst.append(max(max(lates), -min(lates)))  # early: tyme stands still while a cycle runs
         if worst[-1] < 0.05:
             break
     assert min(worst) < 0.05

@@ -105,9 +105,7 @@ class Guest:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_clients_that_do_anything_get_what_they_asked_for_and_leave_nothing_behind(
-    world: MakeWorld, seed: int
-) -> None:
+def test_clients_that_do_anything_get_what_they_asked_for_and_leave_nothing_behind(world: MakeWorld, seed: int) -> None:
     dice = random.Random(seed)
     server = world(
         max_connections=dice.choice([4, 100]), max_write_buffer=dice.choice([1000, 1 << 20]), max_body_size=1000

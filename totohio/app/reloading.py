@@ -93,7 +93,7 @@ class ReloadDoer(Doer):
         return list(found)
 
     def _changed(self, path: str) -> bool:
-        """Tell whether a file has changed since it was last looked at, or is new in a package; one that is gone has not."""
+        """Tell whether a file has changed since it was last looked at, or is new in a package; not when it is gone."""
         try:
             status = os.stat(path)
         except OSError:  # an editor is just replacing it

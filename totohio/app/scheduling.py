@@ -122,12 +122,15 @@ class TotoDoer(DoDoer):
         return done
 
     def exit(self, deeds: Any = None) -> None:
-        """Exit the Doers, last first, and release the poller with the last."""
+        """Exit the Doers, last first; what ended it does not end it again when it is entered anew."""
         before = activate(self.environment)
         try:
             super().exit(deeds)
         finally:
             activate(before)
+        if deeds is None:
+            self.draining = self.dispatcher.replier.retiring = False
+            self._asked = self._end = None
 
     def _drained(self, tyme: float) -> bool:
         if self._end is None:

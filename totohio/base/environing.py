@@ -82,7 +82,7 @@ class Threads(Protocol):
 
 @dataclass
 class Environment:
-    """What a server knows of the world.
+    """What a server knows of the world; each server has one of its own.
 
     Attributes:
         clock: Wall time and a monotonic clock.

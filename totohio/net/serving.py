@@ -129,7 +129,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
     def service(self) -> None:
         """Attend to what goes on from the last cycle, what is ready and what has come due."""
         self.now = now = self._tymth()
-        # First what goes on from the last cycle, or a long pipeline would have two turns in the cycle in which it comes.
+        # First what goes on from the last cycle: a long pipeline is not to have two turns in the one in which it comes.
         for _ in range(len(self._resumes)):
             steward = self._resumes.popleft()
             try:
@@ -194,9 +194,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         Args:
             patient: Peers that send no more count too; most of them have left, but that cannot be seen.
         """
-        return all(
-            steward.idle() or (steward.remoter.ended and not patient) for steward in self.stewards.values()
-        )
+        return all(steward.idle() or (steward.remoter.ended and not patient) for steward in self.stewards.values())
 
     def closeConnection(self, ca: Any) -> None:
         """Close the connection of that peer, if there is one."""

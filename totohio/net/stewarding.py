@@ -12,7 +12,7 @@ time, and sends each reply at once. What it may be doing, and what ends it when 
 """
 
 import logging
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hio.core.http import serving
 
@@ -234,9 +234,9 @@ class Steward(serving.Steward):  # type: ignore[misc]
         elif requestant.begun:
             if self._deadlines is not self.server.begins:
                 self._time(self.server.begins)
-        elif self._deadlines is not self.server.idles:
-            self._time(self.server.idles)
-        elif self._served and self.server.now - self._timed >= self.server.grain:  # empty lines do not count
+        elif self._deadlines is not self.server.idles or (
+            self._served and self.server.now - self._timed >= self.server.grain  # empty lines do not count
+        ):
             self._time(self.server.idles)
         backlog = requestant.requests or requestant.fault is not None
         mask = 0 if remoter.ended or backlog or (self.closing and not self.waited) else READABLE

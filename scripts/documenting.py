@@ -18,8 +18,17 @@ def api() -> str:
     package = griffe.load("totohio", search_paths=[ROOT], docstring_parser="google", resolve_aliases=True)
     assert package.exports, "totohio has no __all__"
     parts = ["# The names of totohio", "Everything here is imported from `totohio` itself: `from totohio import ...`."]
-    for name in map(str, package.exports):
-        parts += entry(package[name], level=2)
+    names = [str(name) for name in package.exports]
+    codes = [name for name in names if name.startswith("ERROR_")]
+    for name in names:
+        if name not in codes:
+            parts += entry(package[name], level=2)
+    rows = [f"| `{name}` | {package[name].value} |" for name in codes]
+    parts += [
+        "## Error codes",
+        "[Errors](errors.md) says what each means.",
+        "\n".join(["| name | code |", "|---|---|", *rows]),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -34,8 +43,9 @@ def entry(item: griffe.Object | griffe.Alias, level: int) -> Iterator[str]:
         for section in item.docstring.parsed:
             yield from paragraphs(section)
     if item.is_class:
-        for member in item.members.values():
-            if member.is_function and member.docstring and not member.name.startswith("_"):
+        for member in item.all_members.values():
+            ours = member.canonical_path.startswith("totohio.")
+            if ours and member.is_function and member.docstring and not member.name.startswith("_"):
                 yield from entry(member, level + 1)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from tests.methods import Serve, body
 from tests.support import Client
+from totohio import TotoHandler
 
 ECHO = body("return {'got': parameters}")
 NONE = body("return None")
@@ -232,3 +233,11 @@ def test_a_malformed_body_is_told_where(client: Client) -> None:
 @pytest.mark.parametrize("body", [b"a=%FF", b"a=\xff"])
 def test_a_form_that_is_not_utf8_is_error_1011(client: Client, body: bytes) -> None:
     assert client.post("/echo", body, headers=FORM).json()["error"]["code"] == 1011
+
+
+@pytest.mark.usefixtures("hooks")
+def test_a_name_of_megabytes_is_refused_and_not_kept(client: Client) -> None:
+    names: list[str] = []
+    TotoHandler.set_before_handler(lambda handler, transaction, name: names.append(handler.name + name))
+    assert client.call("x" * (1 << 20))["error"]["code"] == 1001
+    assert len(names[0]) <= 200

@@ -1,5 +1,6 @@
 """Futures: complete once, from any thread, and everybody who waits is told exactly once."""
 
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -291,3 +292,14 @@ def test_a_sleep_tells_how_long_and_gives_nothing() -> None:
     coroutine = wait_for(pause)
     assert step(coroutine) is pause
     assert finish(coroutine) is None
+
+
+@pytest.mark.expects_errors
+def test_a_callback_that_raises_even_system_exit_keeps_nobody_from_being_told() -> None:
+    future: Future[int] = Future()
+    told: list[int] = []
+    future.add_done_callback(lambda _: sys.exit(3))
+    future.add_done_callback(lambda done: told.append(done.result()))
+    future.set_result(7)
+    future.add_done_callback(lambda _: sys.exit(3))
+    assert told == [7]

@@ -31,6 +31,21 @@ def gaps(tymes: list[float]) -> list[float]:
 # ------------------------------------------------------------ how long it waits
 
 
+def test_what_a_cycle_takes_is_not_waited_for_again(clock: FakeClock) -> None:
+    def work(tyme: float) -> None:
+        clock.time += 0.02
+
+    doer = Ordinary(act=work)
+    run(clock, [doer], limit=1.0)
+    assert gaps(doer.tymes) == pytest.approx([CADENCE] * len(gaps(doer.tymes)))
+
+
+def test_sockets_below_a_dodoer_that_rests_do_not_end_the_wait(clock: FakeClock) -> None:
+    poller = FakePoller(clock, [0.125])
+    run(clock, [doing.DoDoer(doers=[Ours([60.0], poller)], tock=0.5)], limit=1.0)
+    assert poller.waits == []
+
+
 def test_it_waits_until_the_first_of_our_doers_is_due_and_no_longer(clock: FakeClock) -> None:
     poller = FakePoller(clock)
     first = Ours([7.0], poller)

@@ -120,3 +120,50 @@ def test_a_fault_in_on_connection_close_ends_nothing_else(world: MakeWorld, kind
     client.abort()
     await_count(server, 0)
     assert server.connect().call("echo", {"a": 1}) == {"result": {"a": 1}}
+
+
+@pytest.mark.parametrize("leave", ["close", "abort"])
+def test_a_client_that_leaves_with_another_request_behind_its_held_call_is_noticed(world: MakeWorld, leave: str) -> None:
+    server = world()
+    client = server.connect()
+    client.send(call_bytes("hold") + call_bytes("hold"))
+    held(server)
+    server.step(5)
+    getattr(client, leave)()
+    server.step(20)
+    assert len(server.module("hold").closed) == 1
+    if leave == "abort":
+        await_count(server, 0)
+
+
+def test_a_reset_after_the_end_of_sending_closes_the_connection(world: MakeWorld) -> None:
+    server = world()
+    client = server.connect()
+    client.send(call_bytes("hold"))
+    held(server)
+    client.shutdown()
+    server.step(5)
+    client.abort()
+    await_count(server, 0)
+
+
+def test_what_follows_a_held_call_is_answered_when_it_is(world: MakeWorld) -> None:
+    server = world()
+    client = server.connect()
+    client.send(call_bytes("hold") + call_bytes("echo", {"n": 1}) + call_bytes("echo", {"n": 2}))
+    handler = held(server)[0]
+    server.step(5)
+    handler.respond("first")
+    assert [reply.json()["result"] for reply in replies(client, 3)] == ["first", {"n": 1}, {"n": 2}]
+
+
+def test_peers_that_have_left_a_held_call_make_room_for_new_ones(world: MakeWorld) -> None:
+    server = world(max_connections=2)
+    for _ in range(2):
+        client = server.connect()
+        client.send(call_bytes("hold"))
+        server.step(5)
+        client.close()
+    server.step(10)
+    server.advance(1.0)
+    assert server.connect().request("POST", "/echo", b"{}").status == 200

@@ -361,3 +361,10 @@ def test_an_interrupt_while_parsing_is_not_taken_for_the_peers_fault(monkeypatch
     monkeypatch.setattr(Reader, "on_header", interrupt)
     with pytest.raises(KeyboardInterrupt):
         parse(b"GET /interrupted HTTP/1.1\r\nHost: a\r\n\r\n")
+
+
+def test_the_fields_that_equal_heads_share_cannot_be_written_to() -> None:
+    requestant = Requestant(Limits())
+    requestant.feed(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    with pytest.raises(TypeError):
+        requestant.requests[0].fields[b"host"] = b"y"  # type: ignore[index]

@@ -47,6 +47,7 @@ VERBS = "HEAD,POST,OPTIONS,GET"
 ALLOWED_HEADERS = "origin,x-toto-session-id,x-toto-hmac,content-type"
 PATH = re.compile(r"[A-Za-z0-9_./]*\Z")  # what a method's name in a path is made of
 HEADER_LIST = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]*\Z")  # names of headers, as a browser lists them
+LONGEST_NAME = 100  # characters that are kept of a name that no method has
 CACHED_PATHS = 4096  # paths whose methods are known; more than any package has
 INLINE = 100  # entries of a batch that run before other clients have their turn
 
@@ -199,9 +200,9 @@ class Dispatcher:
 
     def _call(self, handler: TotoHandler, name: str, parameters: Any, lax: bool) -> None:
         method = self.find(name)
-        handler.name = name
+        handler.name = name if method is not None else name[:LONGEST_NAME]  # a name of ours, or what may be megabytes
         if self.timed or TotoHandler._before is not None or TotoHandler._after is not None:
-            handler._enter(name)
+            handler._enter(handler.name)
         if method is None:
             raise TotoException(ERROR_INVALID_METHOD, f"Cannot call '{name}'.")
         if method.plain:

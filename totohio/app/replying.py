@@ -142,6 +142,6 @@ class Replier:
 
     def _refresh(self, now: float) -> None:
         self._date = http_date(self._clock.now())
-        self._date_until = now + DATE_AGE
         lines = [*self.common, ("Date", self._date), ("Content-Type", JSON)]
         self._prefix = head(200, lines).removesuffix(b"\r\n") + b"Content-Length: "
+        self._date_until = now + DATE_AGE

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from totohio.app.options import FILE, FUNCTION, LINE, MODULE, ROOT, Option, option
+from totohio.app.options import FILE, FUNCTION, LINE, MODULE, ORIGIN, ROOT, Option, option
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -91,7 +91,7 @@ class Settings:
         "*",
         METHODS,
         "The value of the header Access-Control-Allow-Origin: which web pages may read replies.",
-        shape=LINE,
+        shape=ORIGIN,
     )
     debug: bool = option(
         False, METHODS, "Logs every error that a method is answered with, not only unexpected ones. For development."

@@ -18,11 +18,14 @@ class Attendant(Protocol):
     """Whoever is told when its socket is ready."""
 
     def attend(self, mask: int) -> None:
-        """Do bounded work on a socket that is readable (bit 1), writable (bit 2) or both."""
+        """Do bounded work on a socket that is readable (bit 1), writable (bit 2), or whose peer has ended (bit 4)."""
 
 
 class Poller(Protocol):
-    """Tells which sockets are ready. The bits of a mask are 1 for readable and 2 for writable."""
+    """Tells which sockets are ready. The bits of a mask are 1 for readable, 2 for writable and 4 for ended.
+
+    Ended is told, once, of a socket that is watched with mask 0: its peer sends no more, or is gone.
+    """
 
     def register(self, sock: Any, mask: int, attendant: Attendant) -> None:
         """Begin to watch a socket."""

@@ -113,7 +113,7 @@ class Future(Generic[T]):
             if self._state == _PENDING:
                 self._callbacks.append(callback)
                 return
-        callback(self)
+        self._tell(callback)
 
     def _complete(self, state: int, value: Any) -> None:
         with self._lock:
@@ -125,13 +125,16 @@ class Future(Generic[T]):
             self._state = state
         self._call_back()
 
+    def _tell(self, callback: "Callable[[Future[T]], Any]") -> None:
+        try:
+            callback(self)
+        except BaseException:  # even SystemExit: whoever else waits is told all the same, and the cycle goes on
+            logger.exception("a callback of a Future failed")
+
     def _call_back(self) -> None:
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            try:
-                callback(self)
-            except Exception:  # whoever else waits is told all the same
-                logger.exception("a callback of a Future failed")
+            self._tell(callback)
 
     def __await__(self) -> "Generator[Future[T], None, T]":
         if self._state == _PENDING:

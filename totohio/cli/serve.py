@@ -25,6 +25,7 @@ def _run(order: Order) -> int:
         opened.append(server)
         _announce(server)
 
+    _ = server.built  # what goes wrong while methods are loaded is not the port's fault
     try:
         status = server.run(on_open=announce)
     except OSError as error:

@@ -93,6 +93,13 @@ class Remoter(tcp.Remoter):  # type: ignore[misc]
         self.ended = True
         return None
 
+    def broken(self) -> bool:
+        """Tell whether the peer is gone for good, which a peer that merely sends no more is not."""
+        try:
+            return bool(self.cs.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+        except OSError:
+            return True
+
     def buffered(self) -> bool:
         """Tell whether TLS holds decrypted bytes that no poller knows of."""
         return self.secure and self.cs.pending() > 0

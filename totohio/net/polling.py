@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import select
 import selectors
 import socket
 import stat
@@ -16,6 +17,7 @@ from totohio.base.environing import Attendant, Poller
 
 READABLE = selectors.EVENT_READ
 WRITABLE = selectors.EVENT_WRITE
+ENDED = 4  # a socket that is watched for nothing else: its peer sends no more, or is gone
 WAKE_SIZE = 4096  # bytes taken at once from the wake-up pipe; each wake-up is one
 LONGEST_WAIT = 86400.0  # seconds in one go: the kernel's pollers count milliseconds and end at 24 days
 
@@ -27,10 +29,13 @@ class KernelPoller:
     the wait found and costs no further system call; under a Doist that does not wait, it polls.
 
     It takes descriptors when it is first used, and anew when it is used after it was closed.
+
+    A socket that is watched for nothing (mask 0) is watched for its peer's end, where the kernel has epoll.
     """
 
     def __init__(self) -> None:
         self._selector: selectors.BaseSelector | None = None
+        self._ends = _Ends()
         self._receiver: socket.socket | None = None
         self._sender: socket.socket | None = None
         self._found: list[tuple[Attendant, int]] | None = None
@@ -42,22 +47,31 @@ class KernelPoller:
 
     def register(self, sock: Any, mask: int, attendant: Attendant) -> None:
         """Begin to watch a socket."""
-        self._opened().register(sock, mask, attendant)
+        if mask:
+            self._opened().register(sock, mask, attendant)
+        else:
+            self._ends.register(self._opened(), sock, attendant)
 
     def modify(self, sock: Any, mask: int, attendant: Attendant) -> None:
         """Watch a socket for something else."""
-        self._opened().modify(sock, mask, attendant)
+        if mask and not self._ends.unregister(sock):
+            self._opened().modify(sock, mask, attendant)
+        else:
+            self.unregister(sock)
+            self.register(sock, mask, attendant)
 
     def unregister(self, sock: Any) -> None:
         """Stop watching a socket; nothing happens when it is not watched."""
-        if self._selector is not None:
+        if self._selector is not None and not self._ends.unregister(sock):
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(sock)
 
     def wait(self, seconds: float | None) -> None:
         """Wait until a socket is ready, `wake` is called or the time is over; None waits without end."""
         selector = self._selector or self._opened()
-        self._found = [(key.data, mask) for key, mask in selector.select(seconds)]
+        self._found = found = [(key.data, mask) for key, mask in selector.select(seconds)]
+        if self._ends.attendants:
+            found += self._ends.found()
 
     def ready(self) -> list[tuple[Attendant, int]]:
         """Give what the last wait found, or what is ready now when there was no wait since."""
@@ -84,6 +98,7 @@ class KernelPoller:
     def close(self) -> None:
         """Release the poller; twice does no harm."""
         self._found = None
+        self._ends.close()
         opened = (self._selector, self._receiver, self._sender)
         self._selector = self._receiver = self._sender = None
         for thing in opened:
@@ -101,6 +116,54 @@ class KernelPoller:
             selector.register(receiver, READABLE, self)
             self._selector, self._receiver, self._sender = selector, receiver, sender
         return self._selector
+
+
+class _Ends:
+    """Sockets that are watched for their peer's end alone; `selectors` has no word for that, epoll does.
+
+    Each is told of once when its peer sends no more, and once when the connection is gone.
+    """
+
+    def __init__(self) -> None:
+        self.attendants: dict[int, Attendant] = {}
+        self._epoll: Any = None
+
+    def register(self, selector: selectors.BaseSelector, sock: Any, attendant: Attendant) -> None:
+        if not hasattr(select, "epoll"):
+            return
+        if self._epoll is None:
+            self._epoll = select.epoll()
+            selector.register(self._epoll, READABLE, self)
+        self._epoll.register(sock.fileno(), select.EPOLLRDHUP | select.EPOLLONESHOT)
+        self.attendants[sock.fileno()] = attendant
+
+    def unregister(self, sock: Any) -> bool:
+        """Forget a socket; tell whether it was known."""
+        if not self.attendants or self.attendants.pop(sock.fileno(), None) is None:
+            return False
+        with contextlib.suppress(OSError):
+            self._epoll.unregister(sock.fileno())
+        return True
+
+    def found(self) -> list[tuple[Attendant, int]]:
+        """Give those whose peers have left since the last time."""
+        found = []
+        for fd, event in self._epoll.poll(0):
+            attendant = self.attendants.get(fd)
+            if attendant is not None:
+                found.append((attendant, ENDED))
+                if not event & (select.EPOLLHUP | select.EPOLLERR):
+                    self._epoll.modify(fd, select.EPOLLONESHOT)  # these two are told in any case
+        return found
+
+    def attend(self, mask: int) -> None:
+        """Nothing: what was found comes by itself."""
+
+    def close(self) -> None:
+        self.attendants.clear()
+        if self._epoll is not None:
+            self._epoll.close()
+            self._epoll = None
 
 
 class KernelNetwork:
@@ -288,14 +351,16 @@ class PollingDoist(doing.Doist):  # type: ignore[misc]
                 return
             if self.tyme >= end:
                 return
-            self._wait(end)
+            self._wait(start, end)
             self.tyme = max(self.tyme, self.clock.monotonic() - start)
 
-    def _wait(self, end: float) -> None:
-        """Wait until there is something to do, or ``end`` has come."""
-        pollers = list(dict.fromkeys(_pollers(self.deeds)))
+    def _wait(self, start: float, end: float) -> None:
+        """Wait until there is something to do, or ``end`` has come; tyme zero was at ``start``."""
+        pollers = list(dict.fromkeys(_pollers(self.deeds, self.tyme)))
         due = min(end, soonest(self.deeds, self.tyme, self.longest))
-        seconds = None if due == FOREVER else min(max(0.0, due - self.tyme), LONGEST_WAIT)
+        seconds = None
+        if due != FOREVER:  # the cycle has taken its time already
+            seconds = min(max(0.0, due - self.clock.monotonic() + start), LONGEST_WAIT)
         if len(pollers) == 1:
             pollers[0].wait(seconds)
         elif pollers:
@@ -318,13 +383,15 @@ class PollingDoist(doing.Doist):  # type: ignore[misc]
             self._several = None
 
 
-def _pollers(deeds: Any) -> list[Poller]:
-    """The pollers of these deeds and of those below them."""
+def _pollers(deeds: Any, tyme: float) -> list[Poller]:
+    """The pollers of these deeds and of those below them, as far as they may run now."""
     found: list[Poller] = []
-    for _, _, doer in deeds:
+    for _, retyme, doer in deeds:
+        if retyme > tyme:
+            continue  # what its sockets have cannot be attended to yet, and would end every wait until then
         poller = getattr(doer, "poller", None)
         if poller is not None and hasattr(poller, "wait"):
             found.append(poller)
         elif isinstance(doer, doing.DoDoer):
-            found += _pollers(doer.deeds)
+            found += _pollers(doer.deeds, tyme)
     return found

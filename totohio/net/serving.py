@@ -194,7 +194,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         Args:
             patient: Peers that send no more count too; most of them have left, but that cannot be seen.
         """
-        return all(steward.idle() or (steward.remoter.ended and not patient) for steward in self.stewards.values())
+        return all(steward.idle() or (not patient and (steward.remoter.ended or steward.lingering)) for steward in self.stewards.values())
 
     def closeConnection(self, ca: Any) -> None:
         """Close the connection of that peer, if there is one."""
@@ -284,16 +284,26 @@ class Server(serving.BareServer):  # type: ignore[misc]
         One that is idle goes before one whose request, or the peer's taking of the reply, is under way; all
         have a moment for it, or those that came together would push each other out unanswered.
         """
-        for timer in (self.lingers, self.idles, self.handshakes, self.begins, self.writes):
+        return (
+            self._close_oldest(self.lingers, self.idles)
+            or (not self.bounds.idle_timeout and self._close_idle())
+            or self._close_oldest(self.halves, self.handshakes, self.begins, self.writes)
+        )
+
+    def _close_oldest(self, *timers: Deadlines[Steward]) -> bool:
+        for timer in timers:
             found = timer.oldest()
             if found is not None and found[1] <= self.now - GRACE:
                 found[0].close()
                 return True
-        if not self.bounds.idle_timeout:
-            for _, steward in zip(range(SEARCH), self.stewards.values(), strict=False):
-                if steward.idle():
-                    steward.close()
-                    return True
+        return False
+
+    def _close_idle(self) -> bool:
+        """Where idle connections have no deadline: look for one."""
+        for _, steward in zip(range(SEARCH), self.stewards.values(), strict=False):
+            if steward.idle():
+                steward.close()
+                return True
         return False
 
     def _turn_away(self, cs: Any) -> None:

@@ -25,7 +25,7 @@ from totohio.wire.responding import CONTINUE, fault, http_date
 if TYPE_CHECKING:
     from totohio.net.serving import Server
 
-READABLE, WRITABLE = 1, 2
+READABLE, WRITABLE, ENDED = 1, 2, 4
 SLICE = 64  # requests of one connection answered in a cycle, so that a long pipeline does not hold up the others
 LARGE = 65536  # bytes of a reply that is sent at once, also when more replies follow in this cycle
 
@@ -79,6 +79,9 @@ class Steward(serving.Steward):  # type: ignore[misc]
         if remoter.shaking:
             self._shake()
             return
+        if mask & ENDED:
+            self._leave()
+            return
         if mask & WRITABLE:
             self._pour()
         if mask & READABLE and not self.closed:
@@ -121,6 +124,13 @@ class Steward(serving.Steward):  # type: ignore[misc]
             return
         self._tell()
         self.advance()
+
+    def _leave(self) -> None:
+        """The peer sends no more, or is gone, while nothing is read from it because of what waits to be answered."""
+        if self.remoter.broken():
+            self.close()
+        else:
+            self._tell()
 
     def _pour(self) -> None:
         remoter = self.remoter
@@ -283,20 +293,15 @@ class Steward(serving.Steward):  # type: ignore[misc]
         self._time(self.server.writes)
 
     def _watch(self, mask: int) -> None:
-        poller, cs = self.server.poller, self.remoter.cs
-        if not mask:
-            poller.unregister(cs)
-        elif self.mask:
-            poller.modify(cs, mask, self)
-        else:
-            poller.register(cs, mask, self)
+        self.server.poller.modify(self.remoter.cs, mask, self)
         self.mask = mask
 
     # ------------------------------------------------------------ the beginning and the end
 
     def open(self) -> None:
         """Begin to listen to the peer."""
-        self._watch(READABLE)
+        self.server.poller.register(self.remoter.cs, READABLE, self)
+        self.mask = READABLE
         self._time(self.server.handshakes if self.remoter.shaking else self.server.idles)
 
     def idle(self) -> bool:
@@ -329,8 +334,7 @@ class Steward(serving.Steward):  # type: ignore[misc]
         if self.closed:
             return
         self.closed = True
-        if self.mask:
-            self.server.poller.unregister(self.remoter.cs)
+        self.server.poller.unregister(self.remoter.cs)
         if self._deadlines is not None:
             self._deadlines.drop(self)
         self._outs.clear()

@@ -67,7 +67,7 @@ class Request(msgspec.Struct, eq=False):
         query: What follows ``?`` in the target, raw.
         version: ``"1.1"`` or ``"1.0"``.
         fields: Header fields by lower-case name; repeats are joined. Trailers are never among them.
-            Equal heads share one dict: read it, do not write to it.
+            Equal heads share one, which cannot be written to.
         keep_alive: Whether the client lets the connection go on after the reply.
         length: The announced length of the body, or ``CHUNKED``.
         expects: Whether the client waits for ``100 Continue`` before it sends the body.
@@ -81,7 +81,7 @@ class Request(msgspec.Struct, eq=False):
     path: str
     query: str
     version: str
-    fields: dict[bytes, bytes]
+    fields: Mapping[bytes, bytes]
     keep_alive: bool = True
     length: int = 0
     expects: bool = False

@@ -123,7 +123,9 @@ def test_a_fault_in_on_connection_close_ends_nothing_else(world: MakeWorld, kind
 
 
 @pytest.mark.parametrize("leave", ["close", "abort"])
-def test_a_client_that_leaves_with_another_request_behind_its_held_call_is_noticed(world: MakeWorld, leave: str) -> None:
+def test_a_client_that_leaves_with_another_request_behind_its_held_call_is_noticed(
+    world: MakeWorld, leave: str
+) -> None:
     server = world()
     client = server.connect()
     client.send(call_bytes("hold") + call_bytes("hold"))

@@ -194,7 +194,10 @@ class Server(serving.BareServer):  # type: ignore[misc]
         Args:
             patient: Peers that send no more count too; most of them have left, but that cannot be seen.
         """
-        return all(steward.idle() or (not patient and (steward.remoter.ended or steward.lingering)) for steward in self.stewards.values())
+        return all(
+            steward.idle() or (not patient and (steward.remoter.ended or steward.lingering))
+            for steward in self.stewards.values()
+        )
 
     def closeConnection(self, ca: Any) -> None:
         """Close the connection of that peer, if there is one."""

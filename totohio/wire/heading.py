@@ -167,7 +167,9 @@ class Reader:
         # What follows a CONNECT is meant for somebody else.
         keep_alive = _keeps_alive(fields, modern) and verb != "CONNECT"
         expects = modern and b"expect" in fields and _expects(fields[b"expect"]) and length != 0
-        return Request(verb, uri, path, query, "1.1" if modern else "1.0", MappingProxyType(fields), keep_alive, length, expects)
+        return Request(
+            verb, uri, path, query, "1.1" if modern else "1.0", MappingProxyType(fields), keep_alive, length, expects
+        )
 
 
 def _refusal(error: httptools.HttpParserError, raw: bytes | bytearray) -> RemoteProtocolError:

@@ -209,6 +209,42 @@ def test_a_thread_that_does_not_wait_has_its_reply_cut_off_at_the_bound(serve: S
     assert call(world, "echo", {"x": 1}) == {"result": {"x": 1}}
 
 
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("more", ["pass", "handler.respond_raw(b'end', 'x/y')"])
+def test_pieces_that_a_thread_sends_before_the_server_has_a_turn_are_bounded(serve: Serve, more: str) -> None:
+    source = asynchronous(
+        "def work():",
+        "    futures.extend(handler.respond_raw(bytes(100_000), 'x/y', finish=False) for n in range(300))",
+        f"    {more}",
+        "thread = threading.Thread(target=work)",
+        "thread.start()",
+        "thread.join()",  # the cycle stands still meanwhile
+        "known.extend(future.done() and type(future.exception()) for future in futures)",
+    )
+    source += "futures = []\nknown = []\n"
+    world = serve({"m": source, "echo": ECHO}, max_stream_buffer=1_000_000)
+    client = start(world)
+    known = world.module("m").known
+    assert known == [False] * 11 + [BufferError] * 289  # the first that is too much is the last that is taken
+    client.wait_closed()
+    assert not client.raw.endswith(b"0\r\n\r\n")  # a reply that lacks pieces must not pass for whole
+    assert len(world.server.built.inbox) == 0
+    assert call(world, "echo", {"x": 1}) == {"result": {"x": 1}}
+
+
+def test_a_thread_that_waits_may_send_any_amount(serve: Serve) -> None:
+    lines = (
+        "gone = threading.Semaphore(0)",
+        "for n in range(50):",
+        "    future = handler.respond_raw(bytes([n]) * 600_000, 'x/y', finish=False)",
+        "    future.add_done_callback(lambda future: gone.release())",
+        "    gone.acquire()",
+        "handler.respond_raw(b'end', 'x/y')",
+    )
+    client = start(serve({"m": in_thread(*lines)}, max_stream_buffer=1_000_000))
+    assert client.reply().body == b"".join(bytes([n]) * 600_000 for n in range(50)) + b"end"
+
+
 @pytest.mark.parametrize(
     "loop",
     [

@@ -1,6 +1,8 @@
 """Parked methods that cannot go on: nonsense that they yield, errors, and being ended."""
 
+import gc
 import math
+import weakref
 from collections.abc import Generator
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from tests.core.cycle import Cycle, complain, wait, wait_for
 from totohio.base.futures import Future, sleep
+from totohio.core.invoking import Run
 
 
 @pytest.fixture
@@ -294,6 +297,58 @@ def test_a_chain_of_methods_longer_than_the_stack_ends_without_recursion(cycle: 
     assert len(cycle.lot.runs) == depth + 1
     run.close()
     assert ended == list(range(depth + 1))
+
+
+class Held:
+    """What a method holds."""
+
+
+def hold(held: Held, wanted: Any) -> Generator[Any, Any, Held]:
+    yield wanted
+    return held
+
+
+@pytest.mark.parametrize("kind", ["tyme", "future", "list"])
+def test_a_run_that_was_closed_holds_nothing_though_its_tyme_is_far(cycle: Cycle, kind: str) -> None:
+    method, inner, end = Held(), Held(), Held()
+    future: Future[None] = Future()
+    wanted = {"tyme": 1e12, "future": future, "list": [hold(inner, 1e12)]}
+    gone = [weakref.ref(method), weakref.ref(inner), weakref.ref(end)]
+
+    def done(result: Any, error: Any, end: Held = end) -> None:
+        raise AssertionError("it was closed")
+
+    run = cycle.start(hold(method, wanted[kind]), done)
+    run.close()
+    del method, inner, end, done, wanted
+    gc.collect()
+    assert [reference() for reference in gone] == [None] * 3
+    assert run.over
+
+
+def test_what_a_future_brings_to_a_closed_run_makes_no_cycle_necessary(cycle: Cycle) -> None:
+    future: Future[int] = Future()
+    cycle.start(wait(future)).close()
+    future.set_result(1)
+    assert cycle.lot.due() == math.inf
+
+
+def count_runs() -> int:
+    """How many there are in memory."""
+    gc.collect()
+    return sum(type(thing) is Run for thing in gc.get_objects())
+
+
+def test_ended_runs_do_not_gather_until_their_tyme(cycle: Cycle) -> None:
+    kept = [cycle.start(wait(50.0 + number)) for number in range(10)]
+    before = count_runs()
+    for run in [cycle.start(wait(1e12)) for _ in range(1000)]:
+        run.close()
+    assert count_runs() - before < 100
+    cycle.step(55.0)
+    assert [run.over for run in kept] == [True] * 6 + [False] * 4  # and the others come in their time, in order
+    cycle.step(10.0)
+    assert len(cycle.results) == 10
 
 
 def test_ten_thousand_parked_methods_cost_a_cycle_nothing(cycle: Cycle) -> None:

@@ -14,7 +14,9 @@ import pytest
 from tests.waiting import LONG, new_environment, result, running, settle
 from totohio.base import environing
 from totohio.base.environing import Environment
+from totohio.base.errors import TotohioError
 from totohio.net.offloading import Inbox, KernelThreads
+from totohio.work import queues
 from totohio.work.queues import TaskQueue
 
 
@@ -276,3 +278,59 @@ def test_results_reach_the_server_through_its_inbox() -> None:
     assert not future.done()
     inbox.drain(256)
     assert future.result() == 17
+
+
+# ------------------------------------------------------------ the end of a server
+
+
+def test_the_end_of_a_server_cancels_what_waits_and_leaves_alone_what_runs(server: Environment, name: str) -> None:
+    begun, release, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def task() -> threading.Thread:
+        begun.set()
+        assert release.wait(LONG)
+        ended.set()
+        return threading.current_thread()
+
+    queue = TaskQueue.instance(name)
+    running_task = queue.yield_task(task)
+    waiting = queue.yield_task(int)
+    assert begun.wait(LONG)
+    queues.close(server)
+    assert waiting.cancelled()
+    assert not running_task.done()
+    release.set()
+    assert ended.wait(LONG)
+    thread = result(running_task)
+    thread.join(LONG)
+    assert not thread.is_alive()  # it does not wait for more to do
+
+
+def test_the_queues_of_a_server_that_has_ended_take_nothing(server: Environment, name: str) -> None:
+    queue = TaskQueue.instance(name)
+    queues.close(server)
+    for refused in (queue, TaskQueue.instance(name), TaskQueue.instance(f"new {name}"), TaskQueue()):
+        with pytest.raises(TotohioError):
+            refused.yield_task(int)
+        assert len(refused) == 0
+
+
+def test_the_queues_of_a_server_that_begins_again_have_new_threads(server: Environment, name: str) -> None:
+    own, shared = TaskQueue(), TaskQueue.instance(name)
+    for queue in (own, shared):
+        thread = result(queue.yield_task(threading.current_thread))
+        queues.close(server)
+        queues.reopen(server)
+        assert result(queue.yield_task(threading.current_thread)) is not thread
+    thread = result(shared.yield_task(threading.current_thread))
+    queues.reopen(server)
+    assert result(shared.yield_task(threading.current_thread)) is thread  # it was not closed
+
+
+def test_a_server_that_ends_closes_no_queues_but_its_own(server: Environment, name: str) -> None:
+    queue = TaskQueue.instance(name)
+    with running(new_environment()) as other:
+        TaskQueue.instance(name)
+        queues.close(other)
+        queues.close(new_environment())  # it has none
+    assert result(queue.yield_task(int)) == 0

@@ -94,12 +94,12 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
     server.drained = dispatcher.drained
     doers: list[Any] = [
         ServerDoer(server),
-        CallDoer(dispatcher),
+        CallDoer(dispatcher, server),
         BatchDoer(dispatcher.batches, settings.batch_slice),
         OffloadDoer(inbox),
     ]
     if call_log is not None:
-        doers.append(RecordDoer(calls=call_log))
+        doers.insert(0, RecordDoer(calls=call_log))  # the first exits last, after those that give calls up
     doer = TotoDoer(
         doers=doers,
         environment=environment,

@@ -121,6 +121,10 @@ class Replier:
         tags = [tag.strip().removeprefix("W/") for tag in wanted.decode("latin-1").split(",")]
         return etag in tags or "*" in tags
 
+    def forget(self) -> None:
+        """Make the Date anew with the next reply: tyme begins again."""
+        self._date_until = -1.0
+
     def date(self, now: float) -> str:
         """The Date header's value, at most a second old; ``now`` is tyme."""
         if now >= self._date_until:

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 from totohio.app.dispatching import Dispatcher
+from totohio.app.sending import Sender
 from totohio.base.doing import DoDoer, Doer
 from totohio.base.environing import Environment, Poller, activate
+from totohio.base.errors import ERROR_TIMED_OUT
 from totohio.core.invoking import RESUMES
 from totohio.net.serving import Server
+from totohio.work import queues
 
 logger = logging.getLogger("totohio")
 
@@ -21,9 +24,10 @@ class CallDoer(Doer):
 
     attentive = False
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, dispatcher: Dispatcher, server: Server) -> None:
         super().__init__()
         self.dispatcher = dispatcher
+        self.server = server
         self.lot = dispatcher.lot
 
     def due(self, tyme: float) -> float:
@@ -44,8 +48,12 @@ class CallDoer(Doer):
         return False
 
     def exit(self) -> None:
-        """End all that is parked."""
+        """End all that is parked and give up what has no reply then: to logs and after handlers it has timed out."""
         self.lot.close()
+        exchanges = [steward.exchange for steward in self.server.stewards.values()]
+        for handler in [*self.dispatcher.waits.dues, *exchanges]:
+            if isinstance(handler, Sender):
+                handler._finish(ERROR_TIMED_OUT)
 
 
 class TotoDoer(DoDoer):
@@ -98,6 +106,8 @@ class TotoDoer(DoDoer):
 
     def enter(self, doers: Any = None, **kwa: Any) -> Any:
         """Enter the Doers; the server listens when the last of them has entered."""
+        if doers is None:
+            queues.reopen(self.environment)
         before = activate(self.environment)
         try:
             deeds = super().enter(doers=doers, **kwa)
@@ -122,14 +132,22 @@ class TotoDoer(DoDoer):
         return done
 
     def exit(self, deeds: Any = None) -> None:
-        """Exit the Doers, last first; what ended it does not end it again when it is entered anew."""
+        """Exit the Doers, last first, and forget what is of this life only, for it may be entered anew in any tyme.
+
+        Task queues are closed last: until then what ends may still ask for tasks.
+        """
         before = activate(self.environment)
         try:
             super().exit(deeds)
         finally:
             activate(before)
         if deeds is None:
-            self.draining = self.dispatcher.replier.retiring = False
+            queues.close(self.environment)
+            dispatcher = self.dispatcher
+            dispatcher.waits.dues.clear()
+            dispatcher.batches._queue.clear()
+            dispatcher.replier.forget()
+            self.draining = dispatcher.replier.retiring = False
             self._asked = self._end = None
 
     def _drained(self, tyme: float) -> bool:

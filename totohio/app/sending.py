@@ -1,6 +1,8 @@
 """Replies on their way out: status and headers, whole or in pieces, no faster than the peer reads."""
 
 import hashlib
+import math
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 WINDOW = 65536  # bytes that may wait for the peer when the next piece of a stream is asked for
 URL_CHARACTERS = "!#$%&'()*+,/:;=?@[]~"  # what stays as it is when the rest of a URL is percent-encoded
 
+_posting = RLock()  # for counts of posted bytes; one for all replies, since it is held for an addition only
+
 
 class Sender:
     """Sends one reply. It is the half of `TotoHandler` that knows of bytes but not of methods."""
@@ -24,6 +28,7 @@ class Sender:
         "_dispatcher",
         "_finished",
         "_headers",
+        "_posted",
         "_status",
         "_steward",
         "_streaming",
@@ -39,6 +44,7 @@ class Sender:
     _headers: list[tuple[str, str]] | None
     _finished: bool
     _streaming: bool  # the first pieces of the reply are out
+    _posted: float  # bytes that other threads have posted and that are not sent yet; unset until there are any
 
     def _fail(self, error: BaseException) -> None:
         """Reply with an error."""
@@ -76,7 +82,8 @@ class Sender:
 
         Raises:
             TypeError: The body is neither bytes nor text.
-            BufferError: More than ``max_stream_buffer`` bytes wait for the peer; yield the Future.
+            BufferError: More than ``max_stream_buffer`` bytes wait for the peer; yield the Future. Another thread's
+                Future gets it at once when as many wait to be sent, and the reply is cut off.
             ConnectionAbortedError: The peer has left, and this is not the last piece; the Future gets it as well.
         """
         data = raw_bytes(body)
@@ -85,7 +92,7 @@ class Sender:
             self._send_raw(data, content_type, finish)
             self._dispatcher.watch_drain(self._steward, future, WINDOW)
         else:
-            self._dispatcher.post(self._send_posted, data, content_type, finish, future)
+            self._post(data, content_type, finish, future)
         return future
 
     def flush(self) -> Future[None]:
@@ -178,8 +185,30 @@ class Sender:
         self._finish(code)
         steward.reply(data)
 
+    def _post(self, data: bytes, content_type: str, finish: bool, future: Future[None]) -> None:
+        """Have the cycle send a piece, unless too much of this reply waits for that already."""
+        dispatcher = self._dispatcher
+        with _posting:
+            posted = getattr(self, "_posted", 0)
+            refused = not finish and posted > dispatcher.max_stream_buffer
+            self._posted = math.inf if refused else posted + len(data)  # after one that lacks, no piece is taken
+        if not refused:
+            dispatcher.post(self._send_posted, data, content_type, finish, future)
+            return
+        error = BufferError("the server sends slower than this thread does: wait for what respond_raw returns")
+        if posted < math.inf:
+            dispatcher.post(self._overrun, error)
+        future.set_exception(error)
+
+    def _overrun(self, error: BufferError) -> None:
+        """A thread has gone on without its reply being sent."""
+        if not self._finished:
+            self._fail(error)
+
     def _send_posted(self, data: bytes, content_type: str, finish: bool, future: Future[None]) -> None:
         """Send a piece for another thread; a reply that lacks a piece is of no use any more."""
+        with _posting:
+            self._posted -= len(data)
         try:
             self._send_raw(data, content_type, finish)
         except BaseException as error:

@@ -27,6 +27,7 @@ logger = logging.getLogger("totohio")
 
 EAGER = 16  # complete Futures that a method may yield in a row before others have their turn
 RESUMES = 256  # parked methods resumed in a cycle
+LEFTOVERS = 64  # methods that are over and may stand in the heap before it is looked through for them
 DEFERRED = frozenset((GeneratorType, CoroutineType, Future))  # types of results that are not there yet
 
 Done = Callable[[Any, BaseException | None], None]
@@ -55,6 +56,7 @@ class Lot:
         self._ready: deque[tuple[Run, Future[Any] | None]] = deque()
         self._heap: list[tuple[float, int, Run]] = []
         self._count = 0
+        self._ended = 0  # methods that were ended since the heap was looked through; it has no more than these
 
     def due(self) -> float:
         """The tyme at which the next one can go on; 0.0 when one can now, infinity when none waits for tyme."""
@@ -98,6 +100,7 @@ class Lot:
         """End everything that is parked; what waits is closed as generators are."""
         self._ready.clear()
         self._heap.clear()
+        self._ended = 0
         for run in list(self.runs):
             run.close()
 
@@ -110,9 +113,22 @@ class Lot:
         self._count += 1
         heapq.heappush(self._heap, (self.tyme + seconds, self._count, run))
 
+    def _dropped(self) -> None:
+        """A method was ended where it stood: look through the heap when half of it may be such.
+
+        That costs each of them the looking at two others, however many wait.
+        """
+        self._ended += 1
+        if self._ended > LEFTOVERS and self._ended * 2 > len(self._heap):
+            self._ended = 0
+            self._heap[:] = [entry for entry in self._heap if not entry[2].over]
+            heapq.heapify(self._heap)
+
 
 class Run:
     """One method that waits.
+
+    Once it is over it holds nothing any more: the heap, or a Future, may keep it for long.
 
     Attributes:
         over: It is done, or was ended.
@@ -133,9 +149,10 @@ class Run:
         A Future that is complete when it is yielded is waited for no longer than a few times in a row,
         so that a stream whose peer keeps up does not take a cycle for each piece.
         """
+        waiting = self._waiting
         try:
             for _ in range(EAGER):
-                wanted = self._waiting.send(value) if error is None else self._waiting.throw(error)
+                wanted = waiting.send(value) if error is None else waiting.throw(error)
                 if type(wanted) is not Future or not wanted.done():
                     break
                 error = _error(wanted)
@@ -145,6 +162,8 @@ class Run:
         except BaseException as failure:  # even SystemExit: a method's end is not the server's
             self._end(None, failure)
         else:
+            if self.over:  # it was ended from inside
+                return
             try:
                 self._park(wanted)
             except BaseException as failure:  # even what breaks us: a list that holds itself, 10**400 seconds
@@ -175,8 +194,11 @@ class Run:
             return
         self.over = True
         del self._lot.runs[self]
+        self._lot._dropped()
+        waiting = self._waiting
+        self._let_go()
         try:
-            self._waiting.close()
+            waiting.close()
         except (RuntimeError, ValueError):
             logger.debug("a method went on while it was ended", exc_info=True)  # it yielded, or runs right now
         except BaseException:  # even SystemExit: how a method ends is not the server's end
@@ -186,10 +208,16 @@ class Run:
         if not self.over:
             self.over = True
             del self._lot.runs[self]
+            done = self._done
+            self._let_go()
             try:
-                self._done(result, error)
+                done(result, error)
             except BaseException:
                 logger.exception("the end of a method could not be told")
+
+    def _let_go(self) -> None:
+        del self._waiting, self._done
+        self._inner = []
 
     def _park(self, wanted: Any) -> None:
         """Have it wait for what it has yielded.
@@ -218,7 +246,8 @@ class Run:
             future.add_done_callback(self._wake)
 
     def _wake(self, future: Future[Any]) -> None:
-        self._lot._soon(self, future)
+        if not self.over:
+            self._lot._soon(self, future)
 
 
 def _error(future: Future[Any]) -> BaseException | None:

@@ -211,6 +211,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         for steward in list(self.stewards.values()):
             steward.close()
         self._resumes.clear()
+        self._quiet = -math.inf
 
     # ------------------------------------------------------------ ours
 

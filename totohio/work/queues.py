@@ -15,7 +15,7 @@ from threading import RLock
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from totohio.base.environing import Pool, Threads
+from totohio.base.environing import Environment, Pool, Threads
 from totohio.base.futures import Future
 from totohio.net import offloading
 
@@ -168,6 +168,7 @@ class _Home:
         self._threads = threads
         self._queues: dict[str, TaskQueue] = {}
         self._pools: WeakKeyDictionary[TaskQueue, Pool] = WeakKeyDictionary()
+        self._closed = False
         self._lock = RLock()  # a finaliser that runs in the middle may use queues too
 
     def queue(self, kind: type[TaskQueue], name: str, thread_count: int, idle_timeout: float) -> TaskQueue:
@@ -189,7 +190,24 @@ class _Home:
             if pool is None:
                 pool = self._threads.pool(queue.name, queue.thread_count, queue.idle_timeout)
                 self._pools[queue] = pool
+                if self._closed:
+                    pool.close()
             return pool
+
+    def close(self) -> None:
+        """Take no more tasks; those that wait are cancelled, those that run are left alone."""
+        with self._lock:
+            self._closed = True
+            pools = list(self._pools.values())
+        for pool in pools:
+            pool.close()
+
+    def reopen(self) -> None:
+        """Take tasks again, in new threads."""
+        with self._lock:
+            if self._closed:
+                self._closed = False
+                self._pools.clear()
 
 
 _outside = _Home(offloading.KernelThreads())
@@ -206,6 +224,23 @@ def _home() -> _Home:
         with _making:
             home = environment.shared.setdefault(_Home, _Home(environment.threads))
     return home
+
+
+def close(environment: Environment) -> None:
+    """Close the task queues of a server that ends: what waits is cancelled, what runs is left alone.
+
+    Until `reopen` a queue of this server refuses tasks with a TotohioError.
+    """
+    home: _Home | None = environment.shared.get(_Home)
+    if home is not None:
+        home.close()
+
+
+def reopen(environment: Environment) -> None:
+    """Have the task queues of a server that begins again take tasks again."""
+    home: _Home | None = environment.shared.get(_Home)
+    if home is not None:
+        home.reopen()
 
 
 def _attempt(fn: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

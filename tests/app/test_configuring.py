@@ -133,8 +133,16 @@ def test_text_from_the_environment_becomes_a_value_of_the_options_type(name: str
         ("debug", 1, "expected true or false, got 1"),
         ("debug", "yes", 'expected true or false, got "yes"'),
         ("host", 127, "expected a text without control characters, got 127"),
-        ("allow_origin", "*\r\nX: y", 'or an origin in ASCII such as https://example.org, got "*\\r\\nX: y"'),
-        ("allow_origin", "https://例え.jp", "or an origin in ASCII such as https://example.org, got"),
+        (
+            "allow_origin",
+            "*\r\nX: y",
+            'expected "*", "null" or an origin in ASCII such as https://example.org, got "*\\r\\nX: y"',
+        ),
+        (
+            "allow_origin",
+            "https://例え.jp",
+            'expected "*", "null" or an origin in ASCII such as https://example.org, got "https://例え.jp"',
+        ),
         ("root", "api", 'expected a path that begins with "/", got "api"'),
         ("method_module", "my-methods", 'expected the dotted name of a module, got "my-methods"'),
         ("startup_function", "start", 'expected a function as module.function, got "start"'),

@@ -159,11 +159,10 @@ def test_an_entrys_handler_is_a_proxy_of_the_requests(serve: Serve) -> None:
     assert reply.header("X-Key") == "b"
 
 
-@pytest.mark.expects_errors
-def test_an_entry_that_spoils_the_reply_gets_an_answer_all_the_same(serve: Serve) -> None:
+def test_an_entry_that_sets_a_type_which_cannot_be_sent_spoils_nothing(serve: Serve) -> None:
     source = body("yield 0.1", "handler.response_type = 'a\\r\\nb'", "return 1")
     world = serve({"m": source, "echo": ECHO})
-    assert world.connect().post("/", {"batch": {"a": entry("m")}}).json()["error"]["code"] == 1000
+    assert world.connect().post("/", {"batch": {"a": entry("m")}}).json() == {"batch": {"a": {"result": 1}}}
     assert call(world, "echo", {"x": 1}) == {"result": {"x": 1}}
 
 
@@ -245,3 +244,37 @@ def test_only_the_first_reply_of_an_entry_counts(serve: Serve) -> None:
 def test_an_entry_with_result_and_error_is_an_error(serve: Serve) -> None:
     world = serve({"m": in_thread("handler.respond({'r': 1}, TotoException(4444, 'both'))")})
     assert batch(world, {"a": entry("m")}) == {"a": {"error": {"code": 4444, "value": "both"}}}
+
+
+def test_an_atomic_batch_is_refused_rather_than_half_done(serve: Serve) -> None:
+    client = serve({"echo": body("return parameters")}).connect()
+    reply = client.post("/", {"batch": {"a": {"method": "echo"}}, "atomic": True}).json()
+    assert reply["error"]["code"] == 1011
+    assert set(reply) == {"error"}
+
+
+@pytest.mark.expects_errors
+def test_an_entry_that_fails_while_it_is_packed_spoils_only_itself(serve: Serve) -> None:
+    broken = (
+        "from collections.abc import Mapping\n"
+        "class Broken(Mapping):\n"
+        "    def __getitem__(self, key):\n"
+        "        raise RuntimeError('no')\n"
+        "    def __iter__(self):\n"
+        "        return iter(['a'])\n"
+        "    def __len__(self):\n"
+        "        return 1\n"
+        "def invoke(handler, parameters):\n"
+        "    return Broken()\n"
+    )
+    client = serve({"echo": body("return parameters"), "broken": broken}).connect()
+    replies = client.post("/", {"batch": {"a": {"method": "broken"}, "b": {"method": "echo"}}}).json()["batch"]
+    assert replies["a"]["error"]["code"] == 1000
+    assert replies["b"] == {"result": {}}
+
+
+def test_an_entry_cannot_change_the_type_of_the_whole_reply(serve: Serve) -> None:
+    client = serve({"paint": body("handler.response_type = 'text/plain'; return 1")}).connect()
+    reply = client.post("/", {"batch": {"a": {"method": "paint"}}})
+    assert reply.header("content-type") == "application/json"
+    assert reply.json() == {"batch": {"a": {"result": 1}}}

@@ -193,3 +193,12 @@ def test_typed_parameters_inside_a_batch_are_the_entrys_own(serve: Serve) -> Non
     )
     assert reply.json()["batch"]["a"] == {"result": 1}
     assert reply.json()["batch"]["b"]["error"]["code"] == 1003
+
+
+def test_a_raw_reply_has_the_type_that_its_method_sets_and_no_other(serve: Serve) -> None:
+    own = body("handler.response_type = ''.join(['application/', 'json'])", "return '[1]'", marks="@raw_response")
+    world = serve({"own": own, "plain": body("return b'x'", marks="@raw_response")}, msgpack_enabled=True)
+    client = world.connect()
+    assert client.post("/own", {}).header("content-type") == "application/json"
+    reply = client.post("/plain", b"\x80", headers={"Content-Type": "application/msgpack"})
+    assert (reply.header("content-type"), reply.body) == ("application/octet-stream", b"x")

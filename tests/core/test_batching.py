@@ -271,3 +271,9 @@ def test_once_a_batch_took_too_much_it_gets_nothing_more() -> None:
     refused(resolve, {"#x": {"resultOf": "a", "path": "/0"}}, replies, budget)
     refused(resolve, {"#x": {"resultOf": "a", "path": "/1"}}, replies, budget)
     assert resolve({"#x": {"resultOf": "a", "path": "/1"}}, replies, Budget(10)) == {"x": 1}
+
+
+def test_a_star_over_many_empty_items_is_paid_for_by_the_item() -> None:
+    replies = {"a": {"result": [[]] * 200_000}}
+    with pytest.raises(TotoException, match="too large"):
+        resolve({"#x": {"resultOf": "a", "path": "/*"}}, replies)

@@ -142,7 +142,7 @@ class Dispatcher:
             elif kind == MULTIPART:
                 body, lax = multipart(content_type.decode("latin-1"), request.body, request.query), True
             else:
-                handler.response_type = self._packer.reply_type(kind)
+                handler.response_type = handler._format = self._packer.reply_type(kind)
                 body = self._packer.unpack(kind, request.body)
         handler.body = body
         opened = open_body(body, name, self._select)
@@ -260,6 +260,8 @@ class Dispatcher:
         handler._enter("<batch>")
         if len(batch.entries) > self.max_batch:
             raise TotoException(ERROR_MALFORMED_BODY, f"A batch may have {self.max_batch} entries at most.")
+        if batch.atomic:  # better refused than believed to be all or nothing
+            raise TotoException(ERROR_MALFORMED_BODY, "This version has no atomic batches.")
         call = BatchCall(self, handler, batch)
         call.advance(INLINE)
         if not call.over:

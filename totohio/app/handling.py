@@ -48,6 +48,7 @@ class TotoHandler(Sender):
     __slots__ = (
         "__dict__",
         "_callback",
+        "_format",
         "_methods",
         "_run",
         "_started",
@@ -67,7 +68,7 @@ class TotoHandler(Sender):
         self.request = request
         self.name = ""
         self.body: Any = None
-        self.response_type = JSON
+        self.response_type = self._format = JSON
         self.headers_only = False
         self.session: Any = None
         self.transaction_id = ""
@@ -186,7 +187,8 @@ class TotoHandler(Sender):
         elif self._streaming:
             self._send_raw(b"", self.response_type, True)
         elif marks.raw:
-            kind = "application/octet-stream" if self.response_type == JSON else self.response_type
+            untouched = self.response_type is self._format  # the type of an envelope, which this reply has not
+            kind = "application/octet-stream" if untouched else self.response_type
             self._send_raw(b"" if result is None else raw_bytes(result), kind, True)
         elif result is None and self._callback is None:
             self._send(b"", self.response_type)
@@ -252,15 +254,17 @@ class TotoHandler(Sender):
         dispatcher = self._dispatcher
         if self.session is not None:
             reply["session"] = dispatcher.session_form(self.session)
+        if "batch" in reply:  # entries cannot change what the others are sent as
+            self.response_type = self._format
         kind = self.response_type if self.response_type in dispatcher.packed else JSON
         try:
             body = dispatcher.pack(kind, reply)
-        except TotoException as error:
-            code = error.code
+        except Exception as error:  # what cannot be sent, or what fails while it is looked at
+            code = ERROR_SERVER
             body = dispatcher.pack(kind, self._packable(reply, kind, error))
         self._send(body, self.response_type, code)
 
-    def _packable(self, reply: dict[str, Any], kind: str, error: TotoException) -> dict[str, Any]:
+    def _packable(self, reply: dict[str, Any], kind: str, error: Exception) -> dict[str, Any]:
         """Put errors in place of what cannot be packed."""
         dispatcher = self._dispatcher
         batch = reply.get("batch")
@@ -270,7 +274,7 @@ class TotoHandler(Sender):
         for id, entry in batch.items():
             try:
                 dispatcher.pack(kind, entry)
-            except TotoException as fault:
+            except Exception as fault:
                 batch[id] = {"error": dispatcher.error_form(fault, self)}
         return reply
 

@@ -273,6 +273,18 @@ def test_an_entry_that_fails_while_it_is_packed_spoils_only_itself(serve: Serve)
     assert replies["b"] == {"result": {}}
 
 
+def test_an_entry_nested_so_deeply_that_it_only_fits_alone_spoils_only_itself(serve: Serve) -> None:
+    deep = body("value = []", "for _ in range(parameters['depth']):", "    value = [value]", "return value")
+    client = serve({"deep": deep, "echo": ECHO}).connect()
+    low, high = 1, 1_000_000
+    while high - low > 1:  # the deepest that can be sent by itself
+        middle = (low + high) // 2
+        low, high = (middle, high) if "result" in client.call("deep", {"depth": middle}) else (low, middle)
+    for depth in range(low - 4, low + 4):
+        replies = client.post("/", {"batch": {"a": entry("deep", depth=depth), "b": entry("echo", x=1)}})
+        assert b'"b":{"result":{"x":1}}' in replies.body
+
+
 def test_an_entry_cannot_change_the_type_of_the_whole_reply(serve: Serve) -> None:
     client = serve({"paint": body("handler.response_type = 'text/plain'; return 1")}).connect()
     reply = client.post("/", {"batch": {"a": {"method": "paint"}}})

@@ -81,6 +81,7 @@ def test_a_secret_is_never_shown():
 def test_options_that_do_nothing_yet_are_named_when_somebody_sets_them():
     assert load(environ={}).idle() == []
     assert load(arguments={"hmac_enabled": True, "session_ttl": 31536000}, environ={}).idle() == ["hmac_enabled"]
+    assert load(arguments={"database": "memory"}, environ={}).idle() == ["database"]
 
 
 def test_settings_have_no_attribute_that_is_not_in_the_table():

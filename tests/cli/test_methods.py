@@ -64,6 +64,18 @@ def test_methods_stand_with_their_first_line_and_decorators(project: Path, capsy
     ]
 
 
+@pytest.mark.parametrize(
+    "name", ["authenticated", "authenticated_with_parameter", "optionally_authenticated", "anonymous_session"]
+)
+def test_session_decorators_have_the_names_that_they_are_imported_by(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str
+):
+    source = f"from totohio import {name}\n\n@{name}\ndef invoke(handler, parameters): pass\n"
+    (project / "listed" / "mine.py").write_text(source)
+    assert main(["methods", str(project / "settings.yaml")]) == 0
+    assert capsys.readouterr().out == f"mine    [@{name}]\n"
+
+
 def test_a_package_without_methods_says_so(project: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["methods", str(project / "settings.yaml")]) == 0
     assert capsys.readouterr() == ("", "totohio: listed has no methods: no module in it has invoke\n")

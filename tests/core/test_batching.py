@@ -273,6 +273,14 @@ def test_once_a_batch_took_too_much_it_gets_nothing_more() -> None:
     assert resolve({"#x": {"resultOf": "a", "path": "/1"}}, replies, Budget(10)) == {"x": 1}
 
 
+@pytest.mark.parametrize(
+    ("item", "path"), [([[[[]]]], "/*/0/0/0"), ({1: []}, "/*/1")], ids=["a long path", "keys that are no texts"]
+)
+def test_a_star_costs_more_where_each_item_takes_longer(item: Any, path: str) -> None:
+    assert take(path, [item] * 1_000) == []
+    assert "too large" in refused(take, path, [item] * 50_000)
+
+
 def test_a_star_over_many_empty_items_is_paid_for_by_the_item() -> None:
     replies = {"a": {"result": [[]] * 200_000}}
     with pytest.raises(TotoException, match="too large"):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from totohio.base.errors import TotoException
-from totohio.wire.enveloping import Batch, Call, entry_reply, error_form, open_body, reply
+from totohio.wire.enveloping import Batch, Call, entry_reply, error_form, open_body
 
 
 def opened(body: Any, path_name: str = "", select: str = "both") -> tuple[str, Any]:
@@ -138,22 +138,6 @@ def test_modes_that_do_not_exist_are_1011(odd: dict[str, Any]) -> None:
 # ---------------------------------------------------------------- replies
 
 
-@pytest.mark.parametrize("result", [False, 0, "", [], {}, 0.0])
-def test_results_that_are_false_are_sent_all_the_same(result: Any) -> None:
-    assert reply(result) == {"result": result}
-
-
-def test_a_reply_has_only_the_keys_that_are_set() -> None:
-    assert reply() == {}
-    assert reply(error={"code": 1}) == {"error": {"code": 1}}
-    assert reply(batch={}) == {"batch": {}}
-    assert reply(1, {"code": 2}, None, {"session_id": "s"}) == {
-        "result": 1,
-        "error": {"code": 2},
-        "session": {"session_id": "s"},
-    }
-
-
 def test_an_entry_of_a_batch_has_its_error_or_its_result_even_if_none() -> None:
     assert entry_reply() == {"result": None}
     assert entry_reply(0) == {"result": 0}
@@ -194,9 +178,8 @@ def test_errors_carry_code_and_value_and_their_public_attributes() -> None:
         (Mute(), "Mute"),
     ],
 )
-@pytest.mark.parametrize("debug", [False, True])
-def test_any_other_error_is_1000_with_its_text(error: Any, text: str, debug: bool) -> None:
-    assert error_form(error, debug) == {"code": 1000, "value": text}
+def test_any_other_error_is_1000_with_its_text(error: Any, text: str) -> None:
+    assert error_form(error) == {"code": 1000, "value": text}
 
 
 def test_an_error_that_is_an_object_is_sent_as_it_is() -> None:

@@ -1,19 +1,14 @@
 """Bodies go in and out unchanged, and whatever cannot is a precise error."""
 
-import datetime
 import json
-import math
 import sys
-from collections import OrderedDict, UserDict, namedtuple
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.packing import KINDS, PACKER, code_of, finite, names, nested, refusal, scalars, text_of
 from totohio.base.errors import SettingsError, TotoException
 from totohio.wire.packing import (
     BSON,
@@ -33,43 +28,6 @@ from totohio.wire.packing import (
     query_parameters,
     script_safe,
 )
-
-PACKER = Packer(msgpack=True, bson=True)
-KINDS = [JSON, MSGPACK, BSON]
-
-texts = st.text(st.characters(exclude_categories=["Cs"]))
-names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-scalars = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | texts
-finite = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
-
-
-def nested(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Lists and objects of these, to some depth."""
-    return st.recursive(leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4))
-
-
-def code_of(call: Any, *args: Any) -> Any:
-    """The code of the error that a call must raise."""
-    with pytest.raises(TotoException) as caught:
-        call(*args)
-    return caught.value.code
-
-
-def text_of(call: Any, *args: Any) -> str:
-    """The text of the error that a call must raise."""
-    with pytest.raises(TotoException) as caught:
-        call(*args)
-    return str(caught.value.value)
-
-
-def refusal(call: Any, *args: Any) -> TotoException | None:
-    """The TotoException that a call raises, if it raises one; any other error is a failure."""
-    try:
-        call(*args)
-    except TotoException as error:
-        return error
-    return None
-
 
 # ---------------------------------------------------------------- there and back
 
@@ -193,156 +151,6 @@ def test_old_msgpack_raws_are_text_and_new_bins_are_bytes() -> None:
 def test_a_list_of_lists_that_lie_about_their_length_costs_no_memory_to_speak_of() -> None:
     body = b"\xdd\x00\x0f\x42\x40" * 200  # each says a million
     assert code_of(decode_msgpack, body + b"\xc0" * 1000) == 1011
-
-
-# ---------------------------------------------------------------- results that have no wire form
-
-
-class Opaque:
-    """Nothing knows how to send this."""
-
-
-unsendable = st.sampled_from(
-    [b"", b"x", bytearray(b"yz"), math.nan, math.inf, -math.inf, Opaque(), 1j, memoryview(b"")]
-)
-
-
-@given(nested(finite), st.lists(st.sampled_from(["list", "object", "tuple", "beside"])), unsendable)
-@example(value=["ł"], path=["list"], odd=b"x")
-@example(value=None, path=["beside"], odd=math.nan)
-def test_bytes_odd_floats_and_strangers_are_1000_wherever_they_stand(value: Any, path: list[str], odd: Any) -> None:
-    for step in path:
-        odd = {"list": [value, odd], "object": {"x": odd, "y": value}, "tuple": (odd,), "beside": [2**70, odd]}[step]
-    assert code_of(encode_json, {"result": odd}) == 1000
-
-
-@pytest.mark.parametrize(
-    ("value", "name"),
-    [
-        (b"\xff", "bytes"),
-        ([None, math.nan], "float nan"),
-        ({"a": math.inf}, "float inf"),
-        ({"a": Opaque()}, "Opaque"),
-        ({(1, 2): 3}, "tuple"),
-        ({b"k": 3}, "bytes"),
-        (ValueError("x"), "ValueError"),
-        (range(3), "range"),
-        pytest.param("\ud800", "str", id="surrogate"),
-        pytest.param(10**5000, "digits", id="long int"),
-    ],
-)
-def test_the_error_names_the_type_that_json_does_not_have(value: Any, name: str) -> None:
-    assert code_of(encode_json, value) == 1000
-    assert name in text_of(encode_json, value)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_result_that_contains_itself_is_1000(kind: str) -> None:
-    loop: dict[str, Any] = {}
-    loop["self"] = loop
-    assert code_of(PACKER.pack, kind, loop) == 1000
-
-
-@pytest.mark.parametrize("kind", [MSGPACK, BSON])
-@pytest.mark.parametrize(
-    "value", [{"a": Opaque()}, {"a": 2**70}, {"a": "\ud800"}, {"a": [1j]}], ids=["object", "int", "str", "complex"]
-)
-def test_the_other_formats_refuse_strangers_and_long_ints_with_1000(kind: str, value: Any) -> None:
-    assert code_of(PACKER.pack, kind, value) == 1000
-
-
-@pytest.mark.parametrize("value", [[1], {"a\0b": 1}, {"a": {None: 1}}])
-def test_bson_refuses_what_it_has_no_documents_for(value: Any) -> None:
-    assert code_of(PACKER.pack, BSON, value) == 1000
-
-
-# ---------------------------------------------------------------- results that are more than plain values
-
-Pair = namedtuple("Pair", "left right")
-
-
-class Struct(msgspec.Struct):
-    """Somebody's own type."""
-
-    x: Any
-
-
-@dataclass
-class Data:
-    """Another."""
-
-    x: Any
-
-
-class Colour(Enum):
-    """An Enum."""
-
-    RED = "red"
-
-
-class Text(str):
-    """A subclass, as many libraries make them."""
-
-
-class Number(int):
-    """Another."""
-
-
-class Ratio(float):
-    """Another."""
-
-
-class Blob(bytes):
-    """Another."""
-
-
-@pytest.mark.parametrize(
-    ("value", "wire"),
-    [
-        ((1, 2), [1, 2]),
-        (Pair(1, None), [1, None]),
-        (Struct([1]), {"x": [1]}),
-        (Data({"a": None}), {"x": {"a": None}}),
-        (Colour.RED, "red"),
-        ({3}, [3]),
-        (datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.UTC), "2020-01-02T03:04:05Z"),
-        (Text("é"), "é"),
-        (Number(7), 7),
-        (Ratio(0.5), 0.5),
-        (UserDict(a=[None]), {"a": [None]}),
-        (OrderedDict(a=1), {"a": 1}),
-        (
-            {1: "a", None: "b", False: "c", 1.5: "d", Text("e"): "e"},
-            {"1": "a", "null": "b", "false": "c", "1.5": "d", "e": "e"},
-        ),
-        (msgspec.Raw(b'{"ready": "\xc4\x85"}'), {"ready": "ą"}),
-        ([2**70, None, "ł"], [2**70, None, "ł"]),
-        ([None, 1.5, -0.0, 1e308], [None, 1.5, -0.0, 1e308]),
-    ],
-)
-def test_richer_results_have_a_json_form(value: Any, wire: Any) -> None:
-    assert json.loads(encode_json(value)) == wire
-
-
-def test_richer_results_have_a_bson_form() -> None:
-    moment = datetime.datetime(2020, 1, 2)
-    value = {"s": Struct(1), "d": Data(b"x"), "set": {1}, "when": moment, 1: Colour.RED}
-    assert PACKER.unpack(BSON, PACKER.pack(BSON, value)) == {
-        "s": {"x": 1},
-        "d": {"x": b"x"},
-        "set": [1],
-        "when": moment,
-        "1": "red",
-    }
-
-
-def test_subclasses_of_what_json_does_not_have_are_refused_too() -> None:
-    for value in (Blob(b"x"), Ratio("nan"), [None, Ratio("inf")], {"a": Blob()}):
-        assert code_of(encode_json, value) == 1000
-
-
-def test_ready_made_json_that_is_not_json_is_refused_where_it_is_looked_at() -> None:
-    assert code_of(encode_json, [msgspec.Raw(b"{"), "\u0105"]) == 1000
 
 
 # ---------------------------------------------------------------- which format

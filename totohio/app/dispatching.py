@@ -229,7 +229,7 @@ class Dispatcher:
 
     def _prepare(self, caller: Any, method: Method, parameters: Any, lax: bool) -> Any:
         marks = method.marks
-        if marks.session is not None and marks.session != "optional":
+        if marks.session is not None and marks.session != "optionally_authenticated":
             raise TotoException(ERROR_NOT_AUTHORIZED, "Not authorized")
         if marks.jsonp is not None and isinstance(parameters, dict) and parameters.get(marks.jsonp):
             parameters = dict(parameters)
@@ -274,16 +274,12 @@ class Dispatcher:
         """The result as a call of a JavaScript function."""
         return f"{callback}(".encode() + script_safe(encode_json(result)) + b")"
 
-    def session_form(self, session: Any) -> dict[str, Any]:
-        """The session as replies show it."""
-        return {"session_id": session.session_id, "expires": session.expires, "user_id": session.user_id}
-
     def error_form(self, error: Any, handler: TotoHandler | None = None) -> Any:
         """The error as replies show it; what is no `TotoException` is logged, once and here."""
         if isinstance(error, BaseException) and (self.debug or not isinstance(error, TotoException)):
             self.report(error, handler)
         try:
-            return error_form(error, self.debug)
+            return error_form(error)
         except BaseException:  # its __str__ is the method's code, too
             return {"code": ERROR_SERVER, "value": type(error).__qualname__}
 

@@ -162,7 +162,6 @@ class TotoHandler(Sender):
             or self._streaming
             or self._status != 200
             or self._headers is not None
-            or self.session is not None
             or self.response_type is not JSON
         ):
             self._settle(method, result, None)
@@ -252,8 +251,6 @@ class TotoHandler(Sender):
 
     def _reply(self, reply: dict[str, Any], code: Any = 0) -> None:
         dispatcher = self._dispatcher
-        if self.session is not None:
-            reply["session"] = dispatcher.session_form(self.session)
         if "batch" in reply:  # entries cannot change what the others are sent as
             self.response_type = self._format
         kind = self.response_type if self.response_type in dispatcher.packed else JSON
@@ -273,7 +270,7 @@ class TotoHandler(Sender):
             return {**reply, "error": dispatcher.error_form(error, self)}
         for id, entry in batch.items():
             try:
-                dispatcher.pack(kind, entry)
+                dispatcher.pack(kind, {"batch": {id: entry}})  # as deep as it will stand
             except Exception as fault:
                 batch[id] = {"error": dispatcher.error_form(fault, self)}
         return reply

@@ -96,10 +96,6 @@ class Settings:
     debug: bool = option(
         False, METHODS, "Logs every error that a method is answered with, not only unexpected ones. For development."
     )
-    database: Literal["none", "memory"] = option(
-        "none", METHODS, "Where accounts and sessions live: nowhere (none), or in this process until it ends (memory)."
-    )
-
     msgpack_enabled: bool = option(
         False, FORMATS, "Takes bodies of type application/msgpack and answers them in the same format."
     )
@@ -242,6 +238,9 @@ class Settings:
         "text", RUNNING, "How log lines are written: for people (text), or as one JSON object a line (json)."
     )
 
+    database: Literal["none", "memory"] = option(
+        "none", SESSIONS, "Where accounts and sessions live: nowhere (none), or in this process until it ends (memory)."
+    )
     session_ttl: int = option(
         31_536_000, SESSIONS, "How long a session of a user lives.", unit="seconds", least=1, most=LARGEST
     )

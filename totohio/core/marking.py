@@ -53,7 +53,7 @@ class Marks:
         jsonp: The parameter that holds the name of a JavaScript callback, or None.
         redirects: Where errors send the client, or None.
         asynchronous: Whether the reply comes from ``handler.respond`` rather than from the return.
-        session: How the call wants its session, or None.
+        session: The decorator that says how the call wants its session, by name, or None.
     """
 
     steps: tuple[Requires | Defaults, ...] = ()
@@ -140,14 +140,14 @@ def authenticated(function: F) -> F:
 
 def authenticated_with_parameter(function: F) -> F:
     """Take the session from the parameter ``session_id`` alone; answer error 1004 without one."""
-    return mark(function, session="parameter")
+    return mark(function, session="authenticated_with_parameter")
 
 
 def optionally_authenticated(function: F) -> F:
     """Load the session that the call comes with, if any."""
-    return mark(function, session="optional")
+    return mark(function, session="optionally_authenticated")
 
 
 def anonymous_session(function: F) -> F:
     """Load the session that the call comes with, or open an anonymous one."""
-    return mark(function, session="anonymous")
+    return mark(function, session="anonymous_session")

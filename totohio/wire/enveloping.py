@@ -117,33 +117,12 @@ def _open_entry(id: str, call: Any) -> Entry:
     return Entry(id, name, call.get("parameters", {}), None)
 
 
-def reply(result: Any = None, error: Any = None, batch: Any = None, session: Any = None) -> dict[str, Any]:
-    """Put a reply together from what is set; a result of None counts as not set, ``false`` or ``[]`` as set.
-
-    Args:
-        result: What the method returned.
-        error: The form that `error_form` gave.
-        batch: The replies of a batch's entries by id.
-        session: The form of the session that the call loaded.
-    """
-    envelope = {}
-    if result is not None:
-        envelope["result"] = result
-    if error is not None:
-        envelope["error"] = error
-    if batch is not None:
-        envelope["batch"] = batch
-    if session is not None:
-        envelope["session"] = session
-    return envelope
-
-
 def entry_reply(result: Any = None, error: Any = None) -> dict[str, Any]:
     """Put the reply of a batch's entry together: its error, or its result, which may be None here."""
     return {"result": result} if error is None else {"error": error}
 
 
-def error_form(error: Any, debug: bool = False) -> Any:
+def error_form(error: Any) -> Any:
     """Give the form in which an error is sent.
 
     A TotoException is sent with its code, value and the other public attributes that it carries. A

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from totohio.base.errors import TotoException
-from totohio.core.batching import Budget, order, resolve
+from totohio.core.batching import REFERENCE, Budget, order, resolve
 from totohio.wire.enveloping import Batch, open_body
 
 
@@ -266,11 +266,11 @@ def test_entries_that_double_each_other_come_to_an_end_before_the_memory_does() 
 
 
 def test_once_a_batch_took_too_much_it_gets_nothing_more() -> None:
-    budget = Budget(10)
+    budget = Budget(REFERENCE + 10)
     replies = {"a": {"result": ["x" * 20, 1]}}
     refused(resolve, {"#x": {"resultOf": "a", "path": "/0"}}, replies, budget)
     refused(resolve, {"#x": {"resultOf": "a", "path": "/1"}}, replies, budget)
-    assert resolve({"#x": {"resultOf": "a", "path": "/1"}}, replies, Budget(10)) == {"x": 1}
+    assert resolve({"#x": {"resultOf": "a", "path": "/1"}}, replies, Budget(REFERENCE + 10)) == {"x": 1}
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ class Plan:
     idle: float
 
 
-FULL = Plan(rounds=5, idle_rounds=3, warm_up=1, busy=5, single=3, idle=5)
+FULL = Plan(rounds=5, idle_rounds=2, warm_up=1, busy=5, single=3, idle=5)
 QUICK = Plan(rounds=2, idle_rounds=1, warm_up=1, busy=1, single=1, idle=2)
 
 

@@ -66,7 +66,7 @@ class Peer:
 PEERS = (
     Peer(
         "totohio",
-        "all of its dispatch, limits and timeouts",
+        "all of its dispatch, limits and timeouts; calls are not logged, nor by the others",
         ("-m", "totohio", "serve", "{settings}"),
         streams=True,
         batches=True,

@@ -35,7 +35,14 @@ def until(condition: Callable[[], Any], what: str, seconds: float = LONG) -> Any
 class Process:
     """A server that was started as users start it."""
 
-    def __init__(self, folder: Path, methods: dict[str, str], *arguments: str, descriptors: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        methods: dict[str, str],
+        *arguments: str,
+        descriptors: int | None = None,
+        traced: bool = True,
+    ) -> None:
         """Start it and wait until it listens.
 
         Args:
@@ -43,12 +50,15 @@ class Process:
             methods: Source texts by module name.
             arguments: Of the command line.
             descriptors: How many files it may open.
+            traced: Its lines count for the coverage, which makes it several times slower.
         """
         package = folder / "methods"
         package.mkdir()
         for name, source in {"__init__": "", **methods}.items():
             (package / f"{name}.py").write_text(source)
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TOTOHIO_")}
+        if not traced:
+            environ = {name: value for name, value in environ.items() if not name.startswith("COV")}
         environ["PYTHONPATH"] = os.pathsep.join(sys.path)
         self.log = folder / "log"
         with self.log.open("w") as log:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Generator
 from typing import Any
 
@@ -9,6 +10,9 @@ import hypothesis
 import pytest
 
 IN_CI = bool(os.environ.get("CI"))
+
+# A shell starts what runs in its background with SIGINT ignored, and servers of the tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no reason to fail; what to type to see a failure again is always worth printing.
 PROFILE = hypothesis.settings.get_profile("ci" if IN_CI else "default")

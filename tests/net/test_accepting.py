@@ -57,7 +57,7 @@ class FakeSocket:
 
 
 def remoter(sock: Any) -> Remoter:
-    return Remoter(ha=("127.0.0.1", 1), ca=PEER, cs=sock)
+    return Remoter(ha=("127.0.0.1", 1), ca=PEER, cs=sock, queued=KernelNetwork().queued)
 
 
 # ------------------------------------------------------------ sending

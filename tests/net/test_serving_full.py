@@ -119,6 +119,12 @@ class StarvingNetwork(Network):
     def listen(self, address: Any, *, backlog: int) -> Any:
         return Starving(self.kernel.listen(address, backlog=backlog), self)
 
+    def queued(self, sock: Any) -> int:
+        return self.kernel.queued(sock)
+
+    def descriptors(self) -> int:
+        return self.kernel.descriptors()
+
 
 @pytest.fixture
 def starving() -> StarvingNetwork:

@@ -1,7 +1,6 @@
 """The only composition root: settings and an Environment in, a server of Doers out."""
 
 import importlib
-import resource
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -70,15 +69,13 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
     """
     extend_path(settings)
     poller = environment.network.poller()
-    inbox = Inbox(poller.wake)
-    if isinstance(environment.threads, KernelThreads):
-        environment.threads.deliver = inbox.post
+    inbox = Inbox(poller.wake, environment.threads.ident)
+    environment.threads.deliver = inbox.post
     dispatcher = Dispatcher(
         registry=Registry.load(settings.method_module),
         packer=Packer(msgpack=settings.msgpack_enabled, bson=settings.bson_enabled),
         lot=Lot(here=inbox.here, wake=poller.wake),
-        clock=environment.clock,
-        minter=environment.minter,
+        environment=environment,
         here=inbox.here,
         post=inbox.post,
         select=settings.method_select,
@@ -133,7 +130,7 @@ def _server(settings: Settings, environment: Environment, poller: Any, dispatche
         idle_timeout=settings.idle_timeout,
         write_timeout=settings.write_timeout,
         handshake_timeout=settings.handshake_timeout,
-        max_connections=min(settings.max_connections, _descriptors()),
+        max_connections=min(settings.max_connections, max(8, environment.network.descriptors() - SPARE)),
         max_write_buffer=settings.max_write_buffer,
     )
     return Server(
@@ -144,12 +141,6 @@ def _server(settings: Settings, environment: Environment, poller: Any, dispatche
         bounds=bounds,
         headers=dispatcher.replier.common,
     )
-
-
-def _descriptors() -> int:
-    """How many connections the process may have, by its limit of open files."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else max(8, soft - SPARE)
 
 
 def startup(settings: Settings, /, **arguments: Any) -> None:

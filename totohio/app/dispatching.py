@@ -10,7 +10,7 @@ from totohio.app.forms import multipart
 from totohio.app.handling import TotoHandler
 from totohio.app.replying import Replier
 from totohio.app.sending import Sender
-from totohio.base.clocking import Clock, Minter
+from totohio.base.environing import Environment
 from totohio.base.errors import (
     ERROR_INVALID_METHOD,
     ERROR_MALFORMED_BODY,
@@ -71,8 +71,7 @@ class Dispatcher:
         registry: Registry,
         packer: Packer,
         lot: Lot,
-        clock: Clock,
-        minter: Minter,
+        environment: Environment,
         here: Callable[[], bool],
         post: Callable[..., None],
         select: str = "both",
@@ -87,8 +86,9 @@ class Dispatcher:
         self.registry = registry
         self.find = registry.find
         self.lot = lot
-        self.clock = clock
-        self.minter = minter
+        self.environment = environment
+        self.clock = clock = environment.clock
+        self.minter = environment.minter
         self.here = here
         self.post = post
         self.batches = Batches()

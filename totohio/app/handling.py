@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from totohio.app.replying import CONTENTLESS, raw_bytes
 from totohio.app.sending import Sender
+from totohio.base.environing import Environment
 from totohio.base.errors import ERROR_SERVER, ERROR_TIMED_OUT, TotoException
 from totohio.core.registering import Method
 from totohio.net.stewarding import Steward
@@ -83,6 +84,14 @@ class TotoHandler(Sender):
 
     def __repr__(self) -> str:
         return f"<TotoHandler {self.request.method} {self.name or self.request.path!r}>"
+
+    @property
+    def environment(self) -> Environment:
+        """The server's seams to the world: its ``clock``, its ``minter`` of random ids, its ``files``.
+
+        A method that takes the time and randomness from here, and not from `time` and `random`, can be simulated.
+        """
+        return self._dispatcher.environment
 
     # ------------------------------------------------------------ hooks
 

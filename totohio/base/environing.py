@@ -62,6 +62,12 @@ class Network(Protocol):
             OSError: The address is in use, unknown or forbidden.
         """
 
+    def queued(self, sock: Any) -> int:
+        """Tell how many bytes that were sent the peer has not taken yet; 0 when that is not known."""
+
+    def descriptors(self) -> int:
+        """Tell how many sockets there can be at once."""
+
 
 class Pool(Protocol):
     """A few worker threads with one queue."""
@@ -77,7 +83,17 @@ class Pool(Protocol):
 
 
 class Threads(Protocol):
-    """Where worker threads come from."""
+    """Where worker threads come from.
+
+    Attributes:
+        deliver: Called as ``deliver(future.set_result, value)``, or with ``future.set_exception``, with what a worker
+            thread has finished; the server puts its own way into the cycle here.
+    """
+
+    deliver: Callable[..., object]
+
+    def ident(self) -> int:
+        """Tell which thread calls: a number that no other living thread of this world has."""
 
     def pool(self, name: str, size: int, idle_timeout: float = 60.0) -> Pool:
         """Make a pool of at most ``size`` threads that end after ``idle_timeout`` seconds without work."""

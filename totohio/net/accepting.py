@@ -7,12 +7,11 @@ and roles, and override whatever touches a socket.
 
 import contextlib
 import errno
-import fcntl
 import socket
 import ssl
 import struct
-import termios
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from hio.core import tcp
@@ -38,7 +37,6 @@ GONE = frozenset(  # that peer, or the network between, has left already (accept
     )
 )
 BLOCKED = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-COUNT = struct.Struct("i")  # an int of C
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER, on and zero seconds: what the kernel still keeps is dropped
 
 
@@ -55,9 +53,10 @@ class Remoter(tcp.Remoter):  # type: ignore[misc]
         wants: The mask of readiness that the TLS handshake waits for.
     """
 
-    def __init__(self, *, ha: Any, ca: Any, cs: Any, tymth: Any = None) -> None:
+    def __init__(self, *, ha: Any, ca: Any, cs: Any, queued: Callable[[Any], int], tymth: Any = None) -> None:
         super().__init__(ha=ha, ca=ca, cs=cs, bs=READ_SIZE, tymeout=0.0, refreshable=False, tymth=tymth)
         self.cs: Any = cs
+        self._queued = queued
         self.outs: deque[memoryview] = deque()
         self.pending = 0
         self.ended = False
@@ -152,9 +151,7 @@ class Remoter(tcp.Remoter):  # type: ignore[misc]
 
     def queued(self) -> int:
         """How many bytes the kernel keeps that the peer has not taken; 0 when it does not tell."""
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            return int(COUNT.unpack(fcntl.ioctl(self.cs, termios.TIOCOUTQ, bytes(COUNT.size)))[0])
-        return 0
+        return self._queued(self.cs)
 
     def despair(self) -> None:
         """Have the close reset the connection, so that the kernel lets go of what the peer does not take."""
@@ -246,7 +243,7 @@ class Servant(tcp.Server):  # type: ignore[misc]
         if self.context is not None:
             cs.setblocking(False)
             cs = self.context.wrap_socket(cs, server_side=True, do_handshake_on_connect=False)
-        return Remoter(ha=self.ha, ca=ca, cs=cs, tymth=self.tymth)
+        return Remoter(ha=self.ha, ca=ca, cs=cs, queued=self.network.queued, tymth=self.tymth)
 
     def close(self) -> None:
         """Listen no more; connections stay. A Unix socket's file goes as well. Twice does no harm."""

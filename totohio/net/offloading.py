@@ -33,9 +33,15 @@ Task = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 class Inbox:
     """Functions that other threads want to have run in the thread of the cycle."""
 
-    def __init__(self, wake: Callable[[], object]) -> None:
-        """Make one that calls ``wake`` in the posting thread; it has to end the poller's wait and must not raise."""
+    def __init__(self, wake: Callable[[], object], ident: Callable[[], int] = get_ident) -> None:
+        """Make one.
+
+        Args:
+            wake: Called in the posting thread; it has to end the poller's wait and must not raise.
+            ident: Tells which thread calls.
+        """
         self._wake = wake
+        self._ident = ident
         self._posted: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         # Held from the first post after a drain began until the next drain begins. Nobody ever waits for it: it is
         # a flag that can be tested and set in one step, also by a signal handler in the middle of a post.
@@ -72,7 +78,7 @@ class Inbox:
 
     def claim(self) -> None:
         """Make the calling thread the one of the cycle."""
-        self._owner = get_ident()
+        self._owner = self._ident()
 
     def disclaim(self) -> None:
         """Have no thread of the cycle any more, until the next claim or drain."""
@@ -80,7 +86,7 @@ class Inbox:
 
     def here(self) -> bool:
         """Tell whether the calling thread is the one of the cycle."""
-        return self._owner == get_ident()
+        return self._owner == self._ident()
 
 
 class OffloadDoer(doing.Doer):
@@ -127,6 +133,10 @@ class KernelThreads:
         """
         self.environment: Environment | None = None
         self.deliver: Callable[..., object] = post or _call
+
+    def ident(self) -> int:
+        """Tell which thread calls."""
+        return get_ident()
 
     def pool(self, name: str, size: int, idle_timeout: float = IDLE_TIMEOUT) -> "KernelPool":
         """Make a pool of at most ``size`` threads that end after ``idle_timeout`` seconds without work.

@@ -2,11 +2,16 @@
 
 import contextlib
 import errno
+import fcntl
 import os
+import resource
 import select
 import selectors
 import socket
 import stat
+import struct
+import sys
+import termios
 from typing import Any
 
 from hio.base import doing
@@ -19,6 +24,7 @@ READABLE = selectors.EVENT_READ
 WRITABLE = selectors.EVENT_WRITE
 ENDED = 4  # a socket that is watched for nothing else: its peer sends no more, or is gone
 WAKE_SIZE = 4096  # bytes taken at once from the wake-up pipe; each wake-up is one
+COUNT = struct.Struct("i")  # an int of C
 LONGEST_WAIT = 86400.0  # seconds in one go: the kernel's pollers count milliseconds and end at 24 days
 
 
@@ -191,6 +197,17 @@ class KernelNetwork:
             raise
         return sock
 
+    def queued(self, sock: socket.socket) -> int:
+        """Tell how many bytes the kernel keeps that the peer has not taken; 0 when it does not tell."""
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return int(COUNT.unpack(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(COUNT.size)))[0])
+        return 0
+
+    def descriptors(self) -> int:
+        """Tell how many files the process may have open, by its limit."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
 
 def _inet_socket(host: str, port: int) -> socket.socket:
     if not host:
@@ -341,6 +358,10 @@ class PollingDoist(doing.Doist):  # type: ignore[misc]
             self.exit()
             self._forget_several()
 
+    def due(self) -> float:
+        """The tyme in seconds at which the first of its Doers needs a cycle; infinity when only a wake-up will."""
+        return soonest(self.deeds, self.tyme, self.longest)
+
     def _run(self) -> None:
         start = self.clock.monotonic() - self.tyme
         end = self.tyme + self.limit if self.limit else FOREVER
@@ -357,7 +378,7 @@ class PollingDoist(doing.Doist):  # type: ignore[misc]
     def _wait(self, start: float, end: float) -> None:
         """Wait until there is something to do, or ``end`` has come; tyme zero was at ``start``."""
         pollers = list(dict.fromkeys(_pollers(self.deeds, self.tyme)))
-        due = min(end, soonest(self.deeds, self.tyme, self.longest))
+        due = min(end, self.due())
         seconds = None
         if due != FOREVER:  # the cycle has taken its time already
             seconds = min(max(0.0, due - self.clock.monotonic() + start), LONGEST_WAIT)

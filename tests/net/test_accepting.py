@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from totohio.net.accepting import EXHAUSTED, GONE, WRITE_SIZE, Remoter, Servant
-from totohio.net.polling import KernelNetwork
+from totohio.net.networking import KernelNetwork
 
 PEER = ("203.0.113.7", 50000)
 

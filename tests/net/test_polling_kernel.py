@@ -14,7 +14,7 @@ from hio.base import doing
 from tests.net.fakes import Listener, Ours
 from tests.waiting import LONG
 from totohio.base.doing import Doer
-from totohio.net.polling import READABLE, WRITABLE, KernelNetwork, KernelPoller, PollingDoist
+from totohio.net.polling import READABLE, WRITABLE, KernelPoller, PollingDoist
 
 # ------------------------------------------------------------ the kernel's poller
 
@@ -252,109 +252,3 @@ def test_a_stock_doist_runs_the_same_doers(pair: Any) -> None:
     doist = doing.Doist(doers=[server], real=False, limit=10.0)
     doist.do()
     assert doist.done
-
-
-# ------------------------------------------------------------ listening sockets
-
-
-@pytest.fixture
-def network() -> KernelNetwork:
-    return KernelNetwork()
-
-
-def test_port_zero_is_a_free_port_of_loopback(network: KernelNetwork) -> None:
-    with network.listen(("127.0.0.1", 0), backlog=5) as sock:
-        assert sock.getsockname()[1] > 0
-        with socket.create_connection(sock.getsockname(), LONG):
-            pass
-
-
-def test_a_port_in_use_is_an_error(network: KernelNetwork) -> None:
-    for host in ("127.0.0.1", ""):
-        with network.listen((host, 0), backlog=5) as sock, pytest.raises(OSError, match="in use"):
-            network.listen((host, sock.getsockname()[1]), backlog=5)
-
-
-def test_an_empty_host_listens_on_all_interfaces(network: KernelNetwork) -> None:
-    with network.listen(("", 0), backlog=5) as sock:
-        port = sock.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port), LONG):
-            pass
-        if sock.family == socket.AF_INET6:
-            with socket.create_connection(("::1", port), LONG):
-                pass
-
-
-def test_localhost_is_where_ipv4_clients_look_first(network: KernelNetwork) -> None:
-    with network.listen(("localhost", 0), backlog=5) as sock:
-        assert sock.getsockname()[0] in ("127.0.0.1", "::1")
-
-
-def test_an_unknown_host_is_an_error(network: KernelNetwork) -> None:
-    with pytest.raises(OSError, match=r".+"):
-        network.listen(("no-such-host.invalid", 0), backlog=5)
-
-
-def test_a_unix_socket_has_a_file_while_it_is_open(network: KernelNetwork, tmp_path: Any) -> None:
-    path = str(tmp_path / "socket")
-    sock = network.listen(path, backlog=5)
-    assert os.path.exists(path)
-    sock.close()
-    sock.close()
-    assert not os.path.exists(path)
-
-
-def test_the_stale_file_of_a_dead_server_is_replaced(network: KernelNetwork, tmp_path: Any) -> None:
-    path = str(tmp_path / "socket")
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(path)
-    with network.listen(path, backlog=5), socket.socket(socket.AF_UNIX) as client:
-        client.connect(path)
-
-
-@pytest.mark.parametrize("backlog", [0, 5])
-def test_the_socket_of_a_living_server_is_not_taken(network: KernelNetwork, tmp_path: Any, backlog: int) -> None:
-    path = str(tmp_path / "socket")
-    clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]
-    with network.listen(path, backlog=backlog):
-        for client in clients:
-            client.setblocking(False)
-            client.connect_ex(path)  # with no backlog it is full, and who connects would have to wait
-        with pytest.raises(OSError, match="in use"):
-            network.listen(path, backlog=5)
-        assert os.path.exists(path)
-    for client in clients:
-        client.close()
-
-
-def test_a_foreign_file_is_left_alone(network: KernelNetwork, tmp_path: Any) -> None:
-    path = tmp_path / "notes.txt"
-    path.write_text("mine")
-    with pytest.raises(OSError, match="in use"):
-        network.listen(str(path), backlog=5)
-    assert path.read_text() == "mine"
-
-
-def test_a_link_to_elsewhere_is_left_alone(network: KernelNetwork, tmp_path: Any) -> None:
-    target = tmp_path / "target"
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(target))
-    link = tmp_path / "link"
-    link.symlink_to(target)
-    with pytest.raises(OSError, match="in use"):
-        network.listen(str(link), backlog=5)
-    assert target.exists()
-
-
-def test_a_file_that_has_taken_the_place_of_ours_is_left_alone(network: KernelNetwork, tmp_path: Any) -> None:
-    path = tmp_path / "socket"
-    sock = network.listen(str(path), backlog=5)
-    path.rename(tmp_path / "moved")
-    path.write_text("foreign")
-    sock.close()
-    assert path.read_text() == "foreign"
-
-
-def test_a_folder_that_does_not_exist_is_an_error(network: KernelNetwork, tmp_path: Any) -> None:
-    with pytest.raises(FileNotFoundError):
-        network.listen(str(tmp_path / "no" / "socket"), backlog=5)

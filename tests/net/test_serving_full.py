@@ -12,7 +12,7 @@ from tests.net.conversing import CALL, HOLD, answers, await_count, held
 from tests.support import World, request_bytes
 from totohio.app.building import kernel_environment
 from totohio.base.environing import Network
-from totohio.net.polling import KernelNetwork
+from totohio.net.networking import KernelNetwork
 
 
 def test_a_connection_that_is_idle_makes_room_for_a_new_one(world: MakeWorld) -> None:

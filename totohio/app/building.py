@@ -17,8 +17,8 @@ from totohio.base.recording import CallLog, RecordDoer
 from totohio.core.invoking import Lot
 from totohio.core.registering import Registry
 from totohio.net.accepting import Servant
+from totohio.net.networking import KernelNetwork
 from totohio.net.offloading import Inbox, KernelThreads, OffloadDoer
-from totohio.net.polling import KernelNetwork
 from totohio.net.securing import server_context
 from totohio.net.serving import Bounds, Server, ServerDoer
 from totohio.wire.packing import Packer

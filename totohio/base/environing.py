@@ -62,6 +62,15 @@ class Network(Protocol):
             OSError: The address is in use, unknown or forbidden.
         """
 
+    def connect(self, address: "tuple[str, int] | str") -> Any:
+        """Give a nonblocking socket that is connecting to a host and port, or to the path of a Unix socket.
+
+        It is writable once it is connected, or has failed; ``SO_ERROR`` tells which.
+
+        Raises:
+            OSError: The address is unknown or forbidden, or it has failed already.
+        """
+
     def queued(self, sock: Any) -> int:
         """Tell how many bytes that were sent the peer has not taken yet; 0 when that is not known."""
 

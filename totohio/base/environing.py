@@ -1,6 +1,6 @@
-"""The four seams to the world, gathered in one Environment that is handed in and never imported.
+"""The five seams to the world, gathered in one Environment that is handed in and never imported.
 
-Production makes one of the machine's own clock, randomness, network and threads; a simulation makes
+Production makes one of the machine's own clock, randomness, network, threads and files; a simulation makes
 another. Nothing else differs between the two.
 """
 
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from totohio.base.clocking import Clock, Minter
 from totohio.base.errors import TotohioError
+from totohio.base.filing import FILE_PERMISSIONS, FOLDER_PERMISSIONS, Data, KernelFiles, Names, StrPath
 from totohio.base.futures import Future
 
 
@@ -108,6 +109,81 @@ class Threads(Protocol):
         """Make a pool of at most ``size`` threads that end after ``idle_timeout`` seconds without work."""
 
 
+class File(Protocol):
+    """An open file, for one thread at a time. Asked for what its mode does not allow, it raises OSError.
+
+    What is written is buffered. `flush` makes it survive the process, `sync` a power cut.
+    """
+
+    def __enter__(self) -> "File":
+        """Give the file itself."""
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+
+    @property
+    def closed(self) -> bool:
+        """It is no longer open: all but `close` raise ValueError."""
+
+    def read(self, size: int = -1) -> bytes:
+        """Give that many bytes, fewer when the file ends before; all that follow when the size is negative."""
+
+    def write(self, data: Data) -> int:
+        """Buffer all of the data and give its length."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place counted from the beginning (0), from here (1) or from the end (2), and give where that is."""
+
+    def tell(self) -> int:
+        """Where the next byte is read or written."""
+
+    def truncate(self, size: int | None = None) -> int:
+        """Make the file that long, by default until here, with zeros when it was shorter, and give the length."""
+
+    def flush(self) -> None:
+        """Hand what is buffered to the system, so that it survives this process."""
+
+    def sync(self) -> None:
+        """Flush, and return when all of the file is on the disk, so that it survives a power cut.
+
+        A new name of the file survives it only when the folder is synced too.
+        """
+
+    def close(self) -> None:
+        """Flush and release the file; twice does no harm."""
+
+
+class Files(Protocol):
+    """A disk. All methods raise an OSError where the system refuses."""
+
+    def open(self, path: StrPath, mode: str = "rb", permissions: int = FILE_PERMISSIONS) -> File:
+        """Open a file to read ("rb"), write anew ("wb"), append ("ab"), create ("xb") or change ("r+b").
+
+        A new file gets the permissions. The umask takes away from the default, and from nothing else.
+        """
+
+    def rename(self, source: StrPath, target: StrPath) -> None:
+        """Give a file or folder another name; a file of that name is replaced in the same instant."""
+
+    def remove(self, path: StrPath) -> None:
+        """Remove a file."""
+
+    def exists(self, path: StrPath) -> bool:
+        """Tell whether there is a file or folder."""
+
+    def size(self, path: StrPath) -> int:
+        """How long a file is, as far as it was flushed."""
+
+    def make_folder(self, path: StrPath, permissions: int = FOLDER_PERMISSIONS) -> None:
+        """Make a folder, and those above it with default permissions; one that is there stays as it is."""
+
+    def sync(self, folder: StrPath) -> None:
+        """Return when the names in a folder are on the disk; its own name is synced with the folder above it."""
+
+    def list(self, folder: StrPath) -> Names:
+        """Give the names in a folder, sorted."""
+
+
 @dataclass
 class Environment:
     """What a server knows of the world; each server has one of its own.
@@ -117,6 +193,7 @@ class Environment:
         minter: Randomness.
         network: Sockets and pollers.
         threads: Worker threads.
+        files: The disk.
         shared: Objects that live as long as the Environment, by name (task queues, for instance).
     """
 
@@ -124,6 +201,7 @@ class Environment:
     minter: Minter
     network: Network
     threads: Threads
+    files: Files = field(default_factory=KernelFiles)
     shared: dict[Any, Any] = field(default_factory=dict)
 
 

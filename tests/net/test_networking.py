@@ -218,7 +218,7 @@ def test_what_fails_leaves_no_descriptor(network: KernelNetwork, tmp_path: Any) 
         str(tmp_path / "nothing"),
         "x" * 200,
     ]:
-        with pytest.raises(OSError, match=".+"):
+        with pytest.raises(OSError, match=r".+"):
             network.connect(address)
     assert len(os.listdir("/proc/self/fd")) == len(before)
 

@@ -1,0 +1,292 @@
+"""Faults: those that are drawn from the seed, and a record of those that a test has planned itself.
+
+A drawn fault is known by its index: the n-th draw is the same whether others happen or not, so a failing run can be
+tried again without some of them. What it hits is chosen when it strikes, among what is there.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from totohio.sim.profiles import Profile
+from totohio.sim.ruling import Block, Delay, Hold, Refuse, Rule
+from totohio.sim.seeding import Dice
+
+if TYPE_CHECKING:
+    from totohio.sim.hosting import Host
+    from totohio.sim.worlding import World
+
+SLOW = 0.5  # seconds that a slow network delays at most
+STEPS = 7200.0  # seconds that a clock is stepped at most, forwards or backwards
+
+
+@dataclass(slots=True)
+class Fault:
+    """A drawn fault.
+
+    Attributes:
+        index: Its number among those drawn.
+        count: It strikes with this segment, or the next after it.
+        kind: What it is.
+        seconds: How long it lasts.
+        choice: Chooses what it hits, from 0 to below 1; a second one beside it.
+        hit: What it has hit, once it has struck.
+        tyme: When it struck.
+    """
+
+    index: int
+    count: int
+    kind: str
+    seconds: float
+    choice: tuple[float, float]
+    hit: str = ""
+    tyme: float | None = None
+
+    def __str__(self) -> str:
+        when = f"with segment {self.count}" if self.tyme is None else f"at {self.tyme:.6f} s"
+        lasting = "" if self.kind in {"reset", "step_clock"} else f" for {self.seconds:.4g} s"
+        return f"fault {self.index}: {self.kind} {self.hit or '?'}{lasting}, {when}"
+
+
+class Plan:
+    """The faults of one world.
+
+    Attributes:
+        drawn: Those drawn from the seed.
+        fired: Those of them that struck.
+        authored: Rules and actions that the test itself has planned.
+    """
+
+    def __init__(self, world: "World", profile: Profile, dice: Dice, without: Collection[int]) -> None:
+        self.drawn = _draw(profile, dice)
+        self.fired: list[Fault] = []
+        self.authored: list[Rule | Action] = []
+        self._world = world
+        self._waiting = [fault for fault in reversed(self.drawn) if fault.index not in without]
+        self._next = self._waiting[-1].count if self._waiting else 1 << 62
+        self._hit: dict[Rule, None] = {}
+
+    @property
+    def unfired(self) -> "list[Rule | Action]":
+        """What the test has planned and what has not happened: rules that met no segment, actions not yet due."""
+        return [each for each in self.authored if not (each.done if isinstance(each, Action) else each.hits)]
+
+    def at(self, tyme: float, action: Callable[[], object], name: str = "") -> "Action":
+        """Have something happen at a tyme in seconds: ``world.plan.at(3.0, server.crash)``."""
+        planned = Action(name or getattr(action, "__qualname__", repr(action)), action)
+        self.authored.append(planned)
+        self._world.at(tyme, planned.run)
+        return planned
+
+    def author(self, rule: Rule) -> None:
+        """The test has set a rule."""
+        self.authored.append(rule)
+
+    def hit(self, rule: Rule) -> None:
+        """A rule has met a segment that it does something to."""
+        rule.hits += 1
+
+    def tick(self, count: int) -> None:
+        """Another segment is sent: let those faults strike whose turn it is."""
+        while count >= self._next:
+            fault = self._waiting.pop()
+            self._next = self._waiting[-1].count if self._waiting else 1 << 62
+            if _STRIKES[fault.kind](self._world, fault):
+                fault.tyme = self._world.tyme
+                self.fired.append(fault)
+                self._world.note("", "fault", fault.index, fault.kind, fault.hit, fault.seconds)
+
+    def stop(self) -> None:
+        """Let no more of the drawn ones strike."""
+        self._waiting.clear()
+        self._next = 1 << 62
+
+
+class Action:
+    """Something that a test has planned.
+
+    Attributes:
+        name: What it is.
+        done: It has happened.
+    """
+
+    def __init__(self, name: str, action: Callable[[], object]) -> None:
+        self.name = name
+        self.done = False
+        self._action = action
+
+    def __str__(self) -> str:
+        return self.name
+
+    __repr__ = __str__
+
+    def run(self) -> None:
+        """Let it happen."""
+        self.done = True
+        self._action()
+
+
+def _draw(profile: Profile, dice: Dice) -> list[Fault]:
+    if not profile.faults:
+        return []
+    kinds = [kind for kind, weight in profile.faults.items() for _ in range(weight)]
+    least, most = profile.seconds
+    drawn, count = [], 0
+    for index in range(profile.most):
+        count += 1 + int(dice.exponential(profile.gap))
+        seconds = least * (most / least) ** dice.random()  # as likely to be short as to be long
+        drawn.append(Fault(index, count, dice.pick(kinds), seconds, (dice.random(), dice.random())))
+    return drawn
+
+
+# ---------------------------------------------------------------- how each strikes
+
+
+def _reset(world: "World", fault: Fault) -> bool:
+    connections = [sock for sock in world.net.connections if sock.peer is not None]
+    if not connections:
+        return False
+    sock = connections[int(fault.choice[0] * len(connections))]
+    fault.hit = sock.label
+    world.net.break_off(sock)
+    return True
+
+
+def _rule(world: "World", fault: Fault, rule: Rule) -> bool:
+    fault.hit = str(rule)
+    world.net.rules.append(rule)
+
+    def end() -> None:
+        if rule in world.net.rules:
+            world.net.rules.remove(rule)
+            world.note("", "heal", str(rule))
+            if rule.holds:
+                world.net.flush()
+
+    world.until_healed(fault.seconds, end)
+    return True
+
+
+def _two(world: "World", fault: Fault) -> tuple["Host", "Host"] | None:
+    """Two hosts that are connected, or else a host that may fail and any other."""
+    pairs: dict[tuple[Host, Host], None] = {}
+    for sock in world.net.connections:
+        if sock.peer is not None:
+            pairs[sock.stack.host, sock.peer.stack.host] = None
+    if not pairs:
+        hosts = list(world.hosts.values())
+        pairs = {(one, other): None for one in hosts if one.fallible for other in hosts if other is not one}
+    return list(pairs)[int(fault.choice[0] * len(pairs))] if pairs else None
+
+
+def _partition(world: "World", fault: Fault) -> bool:
+    two = _two(world, fault)
+    return two is not None and _rule(world, fault, Block(*two))
+
+
+def _isolate(world: "World", fault: Fault) -> bool:
+    two = _two(world, fault)
+    return two is not None and _rule(world, fault, Block(two[int(fault.choice[1] * 2)], None))
+
+
+def _slow(world: "World", fault: Fault) -> bool:
+    two = _two(world, fault)
+    return two is not None and _rule(world, fault, Delay(*two, round(SLOW * fault.choice[0], 6)))
+
+
+def _hold(world: "World", fault: Fault) -> bool:
+    two = _two(world, fault)
+    return two is not None and _rule(world, fault, Hold(*two))
+
+
+def _refuse(world: "World", fault: Fault) -> bool:
+    server = _server(world, fault)
+    return server is not None and _rule(world, fault, Refuse(server, None))
+
+
+def _server(world: "World", fault: Fault) -> "Host | None":
+    """One of the hosts that may fail and have not: clients' do not, for they are the test."""
+    hosts = [host for host in world.hosts.values() if host.fallible and host.running]
+    if not hosts:
+        return None
+    host = hosts[int(fault.choice[0] * len(hosts))]
+    fault.hit = host.name
+    return host
+
+
+def _pause(world: "World", fault: Fault) -> bool:
+    host = _server(world, fault)
+    if host is None or host.paused:
+        return False
+    host.pause()
+    world.until_healed(fault.seconds, host.resume)
+    return True
+
+
+def _crash(world: "World", fault: Fault) -> bool:
+    host = _server(world, fault)
+    if host is None:
+        return False
+    world.soon(host.crash)  # not in the middle of the cycle that sends
+    world.until_healed(fault.seconds, host.restart)
+    return True
+
+
+def _kill(world: "World", fault: Fault) -> bool:
+    host = _server(world, fault)
+    if host is None:
+        return False
+    world.soon(host.kill)
+    world.until_healed(fault.seconds, host.restart)
+    return True
+
+
+def _step_clock(world: "World", fault: Fault) -> bool:
+    host = _server(world, fault)
+    if host is None:
+        return False
+    host.step_clock(round((fault.choice[1] * 2 - 1) * STEPS, 3))
+    return True
+
+
+def _exhaust(world: "World", fault: Fault) -> bool:
+    host = _server(world, fault)
+    if host is None:
+        return False
+    stack, before = host.stack, host.stack.limit
+    stack.limit = stack.open
+
+    def end() -> None:
+        stack.limit = before
+
+    world.until_healed(fault.seconds, end)
+    return True
+
+
+def _disk(world: "World", fault: Fault) -> bool:
+    host = _server(world, fault)
+    if host is None:
+        return False
+    if fault.kind == "disk_full":
+        host.files.fill()
+    else:
+        host.files.fail("sync" if fault.choice[1] < 0.5 else "write")
+    world.until_healed(fault.seconds, host.files.heal)
+    return True
+
+
+_STRIKES: dict[str, Callable[["World", Fault], bool]] = {
+    "reset": _reset,
+    "partition": _partition,
+    "isolate": _isolate,
+    "slow": _slow,
+    "hold": _hold,
+    "refuse": _refuse,
+    "pause": _pause,
+    "crash": _crash,
+    "kill": _kill,
+    "step_clock": _step_clock,
+    "exhaust": _exhaust,
+    "disk_full": _disk,
+    "disk_error": _disk,
+}

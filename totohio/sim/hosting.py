@@ -1,0 +1,359 @@
+"""Hosts, which have power, a network, a disk and a clock; and the process that runs on one.
+
+off        it has no power: its sockets are gone and nobody was told, its disk has what was synced
+idle       it has power and no process runs: connections are refused
+running    a process runs
+paused     a process is there but does not go on; the kernel takes what arrives for it
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from totohio.app.serving import TotoServer
+from totohio.base.environing import Environment, activate
+from totohio.base.errors import TotohioError
+from totohio.net.polling import PollingDoist
+from totohio.sim.burying import bury
+from totohio.sim.clocking import SimClock, SimMinter
+from totohio.sim.filing import SimFiles
+from totohio.sim.isolating import Modules
+from totohio.sim.networking import SimNetwork, Stack
+from totohio.sim.working import SimThreads
+
+if TYPE_CHECKING:
+    from totohio.sim.worlding import World
+
+DESCRIPTORS = 4096  # sockets that a host's processes may have open
+
+Boot = Callable[["Process"], list[Any]]
+"""Makes the Doers of a process: called with it each time it starts."""
+
+
+class Host:
+    """A machine of the simulated world.
+
+    Attributes:
+        name: Its name, which is also its name in the network.
+        address: Its address in the network.
+        stack: The network part of its kernel.
+        files: Its disk.
+        clock: Its clocks.
+        process: What runs on it, None when nothing does.
+        fallible: Drawn faults may crash, kill and pause it.
+        port: Where its server listens, when it has one.
+        path: The path of a Unix socket on which it listens instead.
+    """
+
+    def __init__(self, world: "World", name: str, number: int, boot: Boot, *, modules: Modules, fallible: bool) -> None:
+        self.world = world
+        self.name = name
+        self.address = f"10.0.{number // 250}.{number % 250 + 1}"
+        self.stack = Stack(world.net, self, DESCRIPTORS)
+        self.dice = world.dice.branch("host", name)
+        self.files = SimFiles(self.dice.branch("files"), self._note)
+        self.clock = SimClock(world)
+        self.process: Process | None = None
+        self.fallible = fallible
+        self.port = 0
+        self.path: str | None = None
+        self.paused = False
+        self.modules = modules
+        self._boot = boot
+        self._lives = itertools.count()
+        self._costs: dict[str, float | Callable[[], float]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Host {self.name}>"
+
+    @property
+    def server(self) -> TotoServer | None:
+        """The TotoServer that runs on it, None where none does."""
+        return self.process.server if self.process is not None else None
+
+    @property
+    def running(self) -> bool:
+        """A process runs on it, or is paused."""
+        return self.process is not None
+
+    # ------------------------------------------------------------ what can happen to it
+
+    def start(self) -> None:
+        """Start its process; nothing happens when one runs."""
+        if self.process is None:
+            self.stack.up = True
+            self.paused = False
+            self.process = Process(self, next(self._lives))
+            self.process.start(self._boot)
+
+    def restart(self) -> None:
+        """Give it power if it has none, and start its process if none runs."""
+        if self.process is None:
+            self._note("restart")
+            self.start()
+
+    def crash(self) -> None:
+        """Cut its power: no exit runs, no peer is told, and its disk keeps what was synced."""
+        if self.stack.up:
+            self._note("crash")
+            self._die()
+            self.stack.lose_power()
+            self.files.crash()
+
+    def kill(self) -> None:
+        """Kill its process as SIGKILL does: no exit runs, the kernel closes its sockets, its disk keeps what was flushed."""
+        if self.process is not None:
+            self._note("kill")
+            process = self.process
+            self._die()
+            self.stack.end(process)
+            self.files.kill()
+
+    def drain(self) -> None:
+        """Ask its server to end as SIGTERM does: it answers what is under way first."""
+        if self.server is not None and self.process is not None:
+            self.server.drain()
+
+    def pause(self, seconds: float | None = None) -> None:
+        """Let its process not go on, as SIGSTOP does, for so many seconds or until `resume`."""
+        if self.process is not None and not self.paused:
+            self._note("pause")
+            self.paused = True
+            if seconds is not None:
+                self.world.after(seconds, self.resume)
+
+    def resume(self) -> None:
+        """Let its process go on."""
+        if self.paused:
+            self._note("resume")
+            self.paused = False
+            if self.process is not None:
+                self.process.rouse()
+                self.process.catch_up()
+
+    def step_clock(self, seconds: float) -> None:
+        """Step its wall clock, forwards or backwards."""
+        self._note("step_clock", seconds)
+        self.clock.offset += seconds
+
+    def takes(self, method: str, seconds: float | Callable[[], float]) -> None:
+        """Say how long a call of a method keeps the process busy; anything else takes no time at all.
+
+        Args:
+            method: Its dotted name.
+            seconds: That long each time; or a function that gives how long the next time.
+        """
+        self._costs[method] = seconds
+        self._charge()
+
+    # ------------------------------------------------------------ for the world
+
+    def _note(self, kind: str, *details: Any) -> None:
+        self.world.note(self.name, kind, *details)
+
+    def _die(self) -> None:
+        process, self.process = self.process, None
+        self.paused = False
+        if process is not None:
+            process.dead = True
+            self.world.graves.append(process)
+
+    def _charge(self) -> None:
+        """Have calls of methods take the time that was said."""
+        if self.server is None or not self._costs:
+            return
+        registry = self.server.built.dispatcher.registry
+        for name, seconds in self._costs.items():
+            method = registry.find(name)
+            if method is None:
+                raise TotohioError(f"{self.name} has no method {name}")
+            invoke = getattr(method.invoke, "__wrapped_by_sim__", method.invoke)
+            method.invoke = _costly(self.world, invoke, seconds)
+
+
+class Process:
+    """One life of what runs on a host.
+
+    Attributes:
+        environment: Its seams to the world.
+        doist: Runs its Doers.
+        server: The TotoServer among them, if there is one.
+        dead: It is over.
+        busy: The tyme until which it is busy with what it did in its last cycle.
+    """
+
+    def __init__(self, host: Host, number: int) -> None:
+        self.host = host
+        self.world = host.world
+        self.number = number
+        self.dice = host.dice.branch("process", number)
+        self.shuffle = self.dice.shuffle
+        self.environment = Environment(
+            clock=host.clock,
+            minter=SimMinter(self.dice.branch("minter")),
+            network=SimNetwork(self),
+            threads=SimThreads(self),
+            files=host.files,
+        )
+        self.modules = host.modules.fresh()
+        self.ident = self.world.number()
+        self.dead = False
+        self.busy = 0.0
+        self.ready = False
+        self._alarm = -1.0
+        self._late: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.server: TotoServer | None = None
+        self.doist: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Process {self.number} of {self.host.name}>"
+
+    def start(self, boot: Boot) -> None:
+        """Make its Doers and enter them."""
+        self.host._note("boot")
+        with self._inside():
+            doers = boot(self)
+            self.doist = PollingDoist(doers=doers, tyme=self.world.tyme, clock=self.environment.clock)
+            self.host._charge()
+            self.doist.enter()
+        self._after()
+
+    def cycle(self) -> None:
+        """Run one cycle."""
+        self.ready = False
+        if self.dead or self.host.paused:
+            return
+        world = self.world
+        if world.tyme < self.busy:
+            world.at(self.busy, self.rouse)
+            return
+        doist = self.doist
+        doist.tyme = world.tyme
+        with self._inside():
+            try:
+                doist.recur()
+            except BaseException as error:
+                self._fall(error)
+                return
+        if self.dead:
+            return
+        if not doist.deeds:
+            self._end()
+            return
+        self._after()
+
+    def do(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call something as this process, between its cycles."""
+        with self._inside():
+            function(*args)
+        self.rouse()
+
+    def rouse(self) -> None:
+        """Have a cycle come, as soon as it may."""
+        if not self.ready and not self.dead:
+            self.ready = True
+            self.world.runnable.append(self)
+
+    def outside(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call something that one of its threads does, once the process goes on; never when it is dead."""
+        if self.dead:
+            return
+        if self.host.paused:
+            self._late.append((function, args))
+        else:
+            function(*args)
+
+    def catch_up(self) -> None:
+        """Do what its threads have not done while it was paused."""
+        late, self._late = self._late, []
+        for function, args in late:
+            self.outside(function, *args)
+
+    @contextlib.contextmanager
+    def thread(self) -> Iterator[None]:
+        """Be one of its worker threads."""
+        with self._inside(self.world.number()):
+            before = activate(self.environment)
+            try:
+                yield
+            finally:
+                activate(before)
+
+    @contextlib.contextmanager
+    def _inside(self, ident: int | None = None) -> Iterator[None]:
+        """Be this process: code that runs now is its code."""
+        world = self.world
+        before = world.current, world.ident, world.lag
+        world.current, world.ident, world.lag = self, ident if ident is not None else self.ident, 0.0
+        self.modules.enter()
+        world.watch.enter(self.host.name)
+        try:
+            yield
+        finally:
+            world.watch.leave()
+            self.modules.leave()
+            if ident is None:  # what a worker thread computes does not hold up the cycle
+                self.busy = max(self.busy, world.tyme + world.lag)
+            world.current, world.ident, world.lag = before
+
+    def _after(self) -> None:
+        """See when the next cycle is due."""
+        world, doist = self.world, self.doist
+        due = doist.due()
+        if due <= world.tyme or any(poller.pending() for poller in self._pollers()):
+            if self.busy > world.tyme:
+                world.at(self.busy, self.rouse)
+            else:
+                self.rouse()
+        elif due != self._alarm and due != float("inf"):
+            self._alarm = due
+            world.at(due, self._ring, due)
+
+    def _pollers(self) -> list[Any]:
+        return self.environment.network.pollers  # type: ignore[attr-defined, no-any-return]
+
+    def _ring(self, due: float) -> None:
+        if self._alarm == due:
+            self._alarm = -1.0
+            self.rouse()
+
+    def stop(self) -> None:
+        """Exit its Doers: the world ends."""
+        if self.doist is not None:
+            with self._inside():
+                self.doist.exit()
+
+    def _end(self) -> None:
+        """All its Doers are done."""
+        self.host._note("exit")
+        host = self.host
+        host._die()
+        host.stack.end(self)
+
+    def _fall(self, error: BaseException) -> None:
+        """A Doer has raised: that ends a process."""
+        self.host._note("exit", type(error).__name__, str(error))
+        with contextlib.suppress(BaseException):
+            self.doist.exit()
+        host = self.host
+        host._die()
+        host.stack.end(self)
+        self.world.fail(ProcessDied(f"the process on {host.name} died: {type(error).__name__}: {error}"), error)
+
+    def bury(self) -> None:
+        """Clear away what is left of it, without any effect on the world."""
+        bury(self)
+
+
+class ProcessDied(AssertionError):
+    """A Doer raised, which ended the process that it ran in."""
+
+
+def _costly(world: "World", invoke: Callable[[Any, Any], Any], seconds: float | Callable[[], float]) -> Any:
+    def costly(handler: Any, parameters: Any) -> Any:
+        world.spend(seconds() if callable(seconds) else seconds)
+        return invoke(handler, parameters)
+
+    costly.__wrapped_by_sim__ = invoke  # type: ignore[attr-defined]
+    return costly

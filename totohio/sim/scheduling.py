@@ -1,0 +1,118 @@
+"""Virtual time: what is to happen, by tyme, and the processes that have their turns in between.
+
+Nothing waits. A heap holds what is to happen; processes whose sockets are ready, or whose Doers are due, run a cycle
+each, and when nothing is left to do at this tyme, tyme jumps to whatever comes next. All of it happens in one thread,
+so the order of things is the same in each run of the same seed.
+"""
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from totohio.sim.seeding import Dice
+
+if TYPE_CHECKING:
+    from totohio.sim.hosting import Process
+
+SPIN = 100_000  # cycles without tyme going on, after which something is taken to spin
+
+
+class Stuck(AssertionError):
+    """Scripts are not done and never will be, or not in time; or a Doer spins."""
+
+
+def _never() -> bool:
+    return False
+
+
+class Schedule:
+    """Virtual time, and what happens in it.
+
+    Attributes:
+        tyme: Virtual time in seconds, from 0.
+        lag: Seconds of work that the process which runs now has done in this cycle; its own time is tyme and this.
+        runnable: The processes that have a cycle next, before tyme goes on.
+    """
+
+    def __init__(self, dice: Dice | None) -> None:
+        """Begin at tyme 0.
+
+        Args:
+            dice: Choose which of several processes goes first; None takes them in the order of their rousing.
+        """
+        self.tyme = 0.0
+        self.lag = 0.0
+        self.runnable: deque[Process] = deque()
+        self._dice = dice
+        self._heap: list[tuple[float, int, Callable[..., Any], tuple[Any, ...]]] = []
+        self.number = itertools.count(1).__next__
+
+    @property
+    def eventful(self) -> bool:
+        """Something is left that will happen."""
+        return bool(self._heap or self.runnable)
+
+    def judge(self) -> None:
+        """See after each step whether the run has failed; what this raises ends it."""
+
+    def at(self, tyme: float, function: Callable[..., Any], *args: Any) -> None:
+        """Have something happen at a tyme in seconds; at once when that has passed."""
+        heapq.heappush(self._heap, (max(tyme, self.tyme), self.number(), function, args))
+
+    def after(self, seconds: float, function: Callable[..., Any], *args: Any) -> None:
+        """Have something happen so many seconds from now."""
+        self.at(self.tyme + self.lag + seconds, function, *args)
+
+    def soon(self, function: Callable[..., Any], *args: Any) -> None:
+        """Have something happen next, at this tyme."""
+        self.at(self.tyme, function, *args)
+
+    def spend(self, seconds: float) -> None:
+        """Let the process that runs now be busy for so long: the rest of its cycle, and its next one, come later."""
+        self.lag += seconds
+
+    def clear(self) -> None:
+        """Let nothing happen any more."""
+        self._heap.clear()
+        self.runnable.clear()
+
+    def pass_until(self, end: float, enough: Callable[[], Any] = _never) -> bool:
+        """Let time pass until it is enough, or until ``end``; tyme is ``end`` then.
+
+        Returns:
+            It is enough.
+
+        Raises:
+            Stuck: A Doer spins: tyme does not go on.
+        """
+        heap, runnable = self._heap, self.runnable
+        spins = 0
+        while True:
+            self.judge()
+            if enough():
+                return True
+            if runnable:
+                spins += 1
+                if spins > SPIN:
+                    raise Stuck(f"{runnable[0]} spins: {SPIN} cycles at tyme {self.tyme}")
+                self._next().cycle()
+            elif heap and heap[0][0] <= end:
+                tyme = heap[0][0]
+                if tyme > self.tyme:
+                    self.tyme = tyme
+                    spins = 0
+                while heap and heap[0][0] <= tyme:  # all of one tyme, before the processes have their turn
+                    _, _, function, args = heapq.heappop(heap)
+                    function(*args)
+            else:
+                self.tyme = max(self.tyme, end)
+                return False
+
+    def _next(self) -> "Process":
+        """Take the process that has the next cycle."""
+        runnable = self.runnable
+        if self._dice is not None and len(runnable) > 1:
+            runnable.rotate(-self._dice.below(len(runnable)))
+        return runnable.popleft()

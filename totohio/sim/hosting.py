@@ -1,9 +1,11 @@
 """Hosts, which have power, a network, a disk and a clock; and the process that runs on one.
 
-off        it has no power: its sockets are gone and nobody was told, its disk has what was synced
-idle       it has power and no process runs: connections are refused
-running    a process runs
-paused     a process is there but does not go on; the kernel takes what arrives for it
+The states of a host:
+
+    off        it has no power: its sockets are gone and nobody was told, its disk has what was synced
+    idle       it has power and no process runs: connections are refused
+    running    a process runs
+    paused     a process is there but does not go on; the kernel takes what arrives for it
 """
 
 import contextlib
@@ -102,7 +104,7 @@ class Host:
             self.files.crash()
 
     def kill(self) -> None:
-        """Kill its process as SIGKILL does: no exit runs, the kernel closes its sockets, its disk keeps what was flushed."""
+        """Kill its process as SIGKILL does: no exit runs, its sockets are closed, its disk keeps what was flushed."""
         if self.process is not None:
             self._note("kill")
             process = self.process
@@ -236,12 +238,10 @@ class Process:
             except BaseException as error:
                 self._fall(error)
                 return
-        if self.dead:
-            return
         if not doist.deeds:
             self._end()
-            return
-        self._after()
+        else:
+            self._after()
 
     def do(self, function: Callable[..., Any], *args: Any) -> None:
         """Call something as this process, between its cycles."""
@@ -300,6 +300,8 @@ class Process:
     def _after(self) -> None:
         """See when the next cycle is due."""
         world, doist = self.world, self.doist
+        if self.dead:  # it was killed by what it did itself
+            return
         due = doist.due()
         if due <= world.tyme or any(poller.pending() for poller in self._pollers()):
             if self.busy > world.tyme:

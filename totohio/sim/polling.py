@@ -15,9 +15,7 @@ class SimPoller:
 
     def __init__(self, process: "Process") -> None:
         self._process = process
-        self._hot: dict[
-            Watched, None
-        ] = {}  # those that were ready when they were last looked at, or have changed since
+        self._hot: dict[Watched, None] = {}  # those that were ready when last looked at, or have changed
 
     def register(self, sock: Any, mask: int, attendant: Attendant) -> None:
         """Begin to watch a socket."""

@@ -20,6 +20,7 @@ from totohio.net.polling import PollingDoist
 from totohio.sim.burying import bury
 from totohio.sim.clocking import SimClock, SimMinter
 from totohio.sim.filing import SimFiles
+from totohio.sim.guarding import here
 from totohio.sim.isolating import Modules
 from totohio.sim.networking import SimNetwork, Stack
 from totohio.sim.working import SimThreads
@@ -214,9 +215,11 @@ class Process:
     def start(self, boot: Boot) -> None:
         """Make its Doers and enter them."""
         self.host._note("boot")
+        watch, here.watch = here.watch, None  # hio takes the time for a Doist, which is not the simulated code's doing
+        self.doist = PollingDoist(tyme=self.world.tyme, clock=self.environment.clock)
+        here.watch = watch
         with self._inside():
-            doers = boot(self)
-            self.doist = PollingDoist(doers=doers, tyme=self.world.tyme, clock=self.environment.clock)
+            self.doist.doers = list(boot(self))
             self.host._charge()
             self.doist.enter()
         self._after()

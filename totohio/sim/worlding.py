@@ -227,18 +227,20 @@ class World(Schedule):
         self.judge()
         return host
 
-    def client(self, server: Host | tuple[str, int] | str, name: str | None = None, **options: Any) -> Client:
+    def client(
+        self, server: Host | tuple[str, int] | str, name: str | None = None, *, timeout: float | None = None
+    ) -> Client:
         """Make a scripted client, on a host of its own.
 
         Args:
             server: Where it connects to.
             name: Of its host; without it, client-1 and so on.
-            options: Of `Client`.
+            timeout: Seconds that it waits for a reply; zero for ever, None is a minute.
         """
         name = name or f"client-{sum(1 for each in self.hosts if each.startswith('client-')) + 1}"
         address: Any = server if not isinstance(server, Host) else server.path or (server.name, server.port)
         caller = self._caller(name)
-        client = caller[1].client(address, name=name, observer=partial(self.note, name), **options)
+        client = caller[1].client(address, name=name, timeout=timeout)
         self._callers[client] = caller
         return client
 
@@ -275,9 +277,18 @@ class World(Schedule):
         self.soon(process.do, doer.spawn, script, done)
         return future
 
-    def visit(self, server: Host, script: Callable[..., Script], *, clients: int = 1) -> list[Any]:
-        """Have clients run the same script at once, each its own ``script(client)``, and give what they return."""
-        made = [self.client(server) for _ in range(clients)]
+    def visit(
+        self, server: Host, script: Callable[[Client], Script], *, clients: int = 1, timeout: float | None = None
+    ) -> list[Any]:
+        """Have clients run the same script at once, each its own ``script(client)``, and give what they return.
+
+        Args:
+            server: Whom they call.
+            script: Makes each client's script.
+            clients: How many.
+            timeout: Seconds that each waits for a reply; zero for ever, None is a minute.
+        """
+        made = [self.client(server, timeout=timeout) for _ in range(clients)]
         futures = [self.spawn(script(client), client.name, on=client) for client in made]
         self.run()
         return [future.result() for future in futures]
@@ -288,7 +299,7 @@ class World(Schedule):
         def script(client: Client) -> Script:
             return (yield client.call(method, parameters))
 
-        [result] = self.visit(server, script)
+        [result] = self.visit(server, script, timeout=0.0)
         return result
 
     def _caller(self, name: str) -> tuple[Process, CallerDoer]:
@@ -296,7 +307,7 @@ class World(Schedule):
         found: list[CallerDoer] = []
 
         def boot(process: Process) -> list[Any]:
-            found.append(CallerDoer(process.environment))
+            found.append(CallerDoer(process.environment, observer=partial(self.note, name)))
             return found[-1:]
 
         process = self.host(name, boot, fallible=False).process

@@ -1,0 +1,238 @@
+"""What can happen to a simulated host, and what is left afterwards."""
+
+from typing import Any
+
+import pytest
+
+from totohio.base.doing import Doer
+from totohio.sim.calling import Client
+from totohio.sim.hosting import Process, ProcessDied
+from totohio.sim.worlding import Script, World
+
+NAP = "def invoke(handler, parameters):\n    yield parameters['seconds']\n    return 'slept'\n"
+NOW = "def invoke(handler, parameters):\n    clock = handler.environment.clock\n    return clock.now(), clock.monotonic()\n"
+WRITE = (
+    "def invoke(handler, parameters):\n"
+    "    with handler.environment.files.open('/notes', 'ab') as file:\n"
+    "        file.write(parameters['text'].encode())\n"
+    "        if parameters.get('sync'):\n"
+    "            file.sync()\n"
+    "            handler.environment.files.sync('/')\n"
+)
+READ = (
+    "def invoke(handler, parameters):\n"
+    "    files = handler.environment.files\n"
+    "    return files.open('/notes').read().decode() if files.exists('/notes') else None\n"
+)
+METHODS = {"nap": NAP, "now": NOW, "write": WRITE, "read": READ}
+
+
+class Ending(Doer):
+    """Notes its end, and fails when it is told to."""
+
+    def __init__(self, notes: list[str], fail_at: float | None = None) -> None:
+        super().__init__()
+        self.notes = notes
+        self.fail_at = fail_at
+
+    def due(self, tyme: float) -> float:
+        return self.fail_at if self.fail_at is not None else super().due(tyme)
+
+    def recur(self, tyme: float) -> bool:
+        if self.fail_at is not None and tyme >= self.fail_at:
+            raise RuntimeError("it had to be")
+        return False
+
+    def exit(self) -> None:
+        self.notes.append("exit")
+
+
+def attempt(client: Client, method: str, parameters: Any = None) -> Script:
+    """A script that makes a call and gives its result, or the type of what went wrong."""
+    try:
+        return (yield client.call(method, parameters))
+    except OSError as error:
+        return type(error).__name__
+
+
+@pytest.mark.parametrize("end", ["crash", "kill"])
+def test_no_exit_runs_when_a_host_dies(end: str) -> None:
+    notes: list[str] = []
+    with World(faults="still") as world:
+        host = world.host("mine", lambda process: [Ending(notes)])
+        getattr(host, end)()
+        world.run(1.0)
+        assert not host.running
+    assert notes == []
+
+
+def test_exits_run_when_the_world_ends() -> None:
+    notes: list[str] = []
+    with World(faults="still") as world:
+        world.host("mine", lambda process: [Ending(notes)])
+    assert notes == ["exit"]
+
+
+@pytest.mark.parametrize("end", ["crash", "kill"])
+def test_the_finally_of_a_parked_method_does_not_run_while_the_world_goes_on(end: str) -> None:
+    notes: list[str] = []
+
+    def invoke(handler: object, parameters: object) -> Script:
+        try:
+            yield 100.0
+        finally:
+            notes.append("finally")
+
+    with World(faults="still") as world:
+        server = world.server(methods={"wait": invoke})
+        client = world.client(server, timeout=20.0)
+        answer = world.spawn(attempt(client, "wait"))
+        world.after(1.0, getattr(server, end))
+        world.run()
+        world.run(200.0)
+        assert answer.result() in {"ConnectionAbortedError", "ConnectionResetError", "TimeoutError"}
+        assert notes == []
+
+
+def test_a_doer_that_raises_ends_its_process_and_the_run() -> None:
+    notes: list[str] = []
+    with World(faults="still") as world:
+        host = world.host("mine", lambda process: [Ending(notes, fail_at=3.0)])
+        with pytest.raises(ProcessDied, match="the process on mine died: RuntimeError: it had to be") as caught:
+            world.run(10.0)
+        assert isinstance(caught.value.__cause__, RuntimeError)
+        assert notes == ["exit"]
+        assert not host.running
+        assert world.tyme == 3.0
+
+
+def test_a_killed_server_closes_its_connections_and_refuses_others_until_it_is_back() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        client = world.client(server)
+        answer = world.spawn(attempt(client, "nap", {"seconds": 5.0}))
+        world.after(1.0, server.kill)
+        world.run()
+        assert answer.result() in {"ConnectionAbortedError", "ConnectionResetError"}
+        refused = world.spawn(attempt(client, "nap", {"seconds": 0.0}))
+        world.run()
+        assert refused.result() == "ConnectionRefusedError"
+        server.restart()
+        slept = world.spawn(attempt(client, "nap", {"seconds": 0.0}))
+        world.run()
+        assert slept.result() == "slept"
+
+
+def test_a_host_without_power_says_nothing() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        client = world.client(server, timeout=30.0)
+        answer = world.spawn(attempt(client, "nap", {"seconds": 5.0}))
+        world.after(1.0, server.crash)
+        world.run()
+        assert answer.result() == "TimeoutError"
+        assert world.tyme == pytest.approx(30.0)
+
+
+def test_a_paused_server_goes_on_where_it_was() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        client = world.client(server, timeout=100.0)
+        answer = world.spawn(attempt(client, "nap", {"seconds": 5.0}))
+        world.after(1.0, server.pause, 60.0)
+        world.run()
+        assert answer.result() == "slept"
+        assert world.tyme == 61.0
+
+
+def test_a_stepped_clock_changes_wall_time_alone() -> None:
+    with World(faults="still", epoch=1_000_000.0) as world:
+        server = world.server(methods=METHODS)
+        world.run(10.0)
+        assert world.call(server, "now") == [1_000_010.0, 10.0]
+        server.step_clock(-3600.0)
+        assert world.call(server, "now") == [996_410.0, 10.0]
+
+
+def test_files_survive_a_power_cut_only_as_far_as_they_were_synced() -> None:
+    found = set()
+    for seed in range(30):
+        with World(seed, faults="still") as world:
+            server = world.server(methods=METHODS)
+            world.call(server, "write", {"text": "first ", "sync": True})
+            world.call(server, "write", {"text": "second"})
+            server.crash()
+            server.restart()
+            text = world.call(server, "read")
+            assert text.startswith("first ")
+            found.add(text)
+    assert "first " in found
+
+
+def test_files_survive_a_kill_as_far_as_they_were_given_to_the_kernel() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        world.call(server, "write", {"text": "written and closed"})
+        server.kill()
+        server.restart()
+        assert world.call(server, "read") == "written and closed"
+
+
+def test_a_server_drains_as_in_production() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        client = world.client(server)
+        answer = world.spawn(attempt(client, "nap", {"seconds": 5.0}))
+        world.after(1.0, server.drain)
+        world.run()
+        assert answer.result() == "slept"
+        world.run(1.0)
+        assert not server.running
+
+
+def test_a_method_can_keep_its_process_busy() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods={"work": lambda handler, parameters: None, **METHODS})
+        server.takes("work", 2.0)
+        first, second = world.client(server), world.client(server)
+        world.spawn(attempt(first, "work"))
+        ends: list[float] = []
+
+        def script() -> Script:
+            yield 0.5
+            yield second.call("now")
+            ends.append(world.tyme)
+
+        world.spawn(script())
+        world.run()
+        assert ends == [2.0]
+
+
+def test_doers_of_ones_own_run_beside_servers() -> None:
+    seen: list[float] = []
+
+    class Asking(Doer):
+        def __init__(self, process: Process) -> None:
+            super().__init__()
+            self.clock = process.environment.clock
+
+        def due(self, tyme: float) -> float:
+            return (tyme // 1.0 + 1.0) if seen else 0.0
+
+        def recur(self, tyme: float) -> bool:
+            if not seen or tyme - seen[-1] >= 1.0:
+                seen.append(self.clock.monotonic())
+            return len(seen) == 5
+
+    with World(faults="still") as world:
+        host = world.host("asking", lambda process: [Asking(process)])
+        world.run(10.0)
+        assert seen == [0.0, 1.0, 2.0, 3.0, 4.0]
+        assert not host.running
+
+
+def test_names_of_hosts_are_used_once() -> None:
+    with World() as world:
+        world.host("mine", lambda process: [Ending([])])
+        with pytest.raises(ValueError, match="there is a host mine already"):
+            world.host("mine", lambda process: [Ending([])])

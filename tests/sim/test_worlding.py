@@ -1,0 +1,243 @@
+"""The World: virtual time, scripts, and the same again from the same seed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sim.scenarios import METHODS, calls, mixture
+from totohio import SettingsError, TotoException
+from totohio.base.doing import Doer
+from totohio.sim.calling import Client
+from totohio.sim.checking import CheckFailed
+from totohio.sim.profiles import PROFILES
+from totohio.sim.scheduling import Stuck
+from totohio.sim.worlding import Script, World
+
+ROOT = Path(__file__).parents[2]
+DIGESTS = """
+import sys
+sys.path.insert(0, ".")
+from tests.sim.scenarios import mixture
+from totohio.sim.worlding import World
+for profile in ("still", "sunny", "stormy", "radioactive"):
+    for seed in range(3):
+        with World(seed, faults=profile) as world:
+            mixture(world)
+            print(profile, seed, world.trace.digest())
+"""
+
+
+# ---------------------------------------------------------------- the same again
+
+
+@pytest.mark.parametrize("faults", PROFILES)
+def test_the_same_seed_gives_the_same_run(faults: str) -> None:
+    def run(seed: int) -> tuple[list[Any], str]:
+        with World(seed, faults=faults) as world:
+            return mixture(world), world.trace.digest()
+
+    for seed in range(10):
+        assert run(seed) == run(seed)
+
+
+def test_other_seeds_give_other_runs() -> None:
+    digests = []
+    for seed in range(20):
+        with World(seed) as world:
+            calls(world)
+            digests.append(world.trace.digest())
+    assert len(set(digests)) == 20
+
+
+def test_the_order_of_hashes_does_not_matter() -> None:
+    found = set()
+    for hash_seed in ("0", "1", "4242"):
+        environ = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        done = subprocess.run([sys.executable, "-c", DIGESTS], cwd=ROOT, env=environ, capture_output=True, timeout=300)
+        assert done.returncode == 0, done.stderr.decode()
+        found.add(done.stdout)
+    assert len(found) == 1
+    assert len(found.pop().splitlines()) == 12
+
+
+# ---------------------------------------------------------------- time
+
+
+def test_time_passes_at_once() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        assert world.call(server, "nap", {"seconds": 3000.0}) == "slept"
+        assert world.tyme == 3000.0
+
+
+def test_run_stops_after_so_many_seconds() -> None:
+    with World(faults="still") as world:
+        happened: list[float] = []
+        world.after(5.0, lambda: happened.append(world.tyme))
+        world.run(4.0)
+        assert (happened, world.tyme) == ([], 4.0)
+        world.run(1.0)
+        assert (happened, world.tyme) == ([5.0], 5.0)
+
+
+def test_a_doer_that_spins_is_found() -> None:
+    class Spinning(Doer):
+        def due(self, tyme: float) -> float:
+            return tyme
+
+    with World(faults="still") as world:
+        world.host("mine", lambda process: [Spinning()])
+        with pytest.raises(Stuck, match="spins"):
+            world.run(1.0)
+
+
+# ---------------------------------------------------------------- scripts
+
+
+def test_scripts_that_wait_for_ever_are_named() -> None:
+    with World(faults="still") as world:
+        client = world.client(world.server(methods=METHODS), timeout=1e6)
+
+        def waiting(client: Client) -> Script:
+            yield client.call("nap", {"seconds": 5000.0})
+
+        world.spawn(waiting(client))
+        with pytest.raises(Stuck, match=r"not done after 100 seconds: .*waiting"):
+            world.run(limit=100.0)
+
+
+def test_what_a_script_raises_ends_the_run() -> None:
+    def script() -> Script:
+        yield 1.0
+        raise LookupError("not what it should be")
+
+    with World() as world:
+        world.spawn(script())
+        with pytest.raises(LookupError, match="not what it should be"):
+            world.run()
+        assert world.tyme >= 1.0
+
+
+def test_an_error_reply_is_raised_in_the_script() -> None:
+    def refuse(handler: object, parameters: object) -> None:
+        raise TotoException(4001, "not today")
+
+    with World() as world:
+        server = world.server(methods={"refuse": refuse})
+        with pytest.raises(TotoException) as caught:
+            world.call(server, "refuse")
+        assert (caught.value.code, caught.value.value) == (4001, "not today")
+
+
+def test_scripts_of_several_clients_run_at_once() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+
+        def script(client: Client) -> Script:
+            return (yield client.call("nap", {"seconds": 10.0}))
+
+        assert world.visit(server, script, clients=5) == ["slept"] * 5
+        assert world.tyme == 10.0
+
+
+# ---------------------------------------------------------------- faults
+
+
+@pytest.mark.parametrize("faults", ["stormy", "radioactive"])
+def test_faults_strike_and_after_healing_all_works_again(faults: str) -> None:
+    kinds: set[str] = set()
+    for seed in range(40):
+        with World(seed, faults=faults) as world:
+            mixture(world)
+            kinds |= {fault.kind for fault in world.plan.fired}
+            for host in list(world.hosts.values()):
+                if host.fallible:
+                    assert host.running
+                    assert world.call(host, "add", {"a": 1}) == 2
+    assert kinds == set(PROFILES[faults].faults)
+
+
+def test_a_fault_can_be_left_out_and_the_others_stay() -> None:
+    with World(3, faults="stormy") as world:
+        calls(world)
+        drawn = [(fault.kind, fault.count, fault.seconds) for fault in world.plan.drawn]
+        fired = [fault.index for fault in world.plan.fired]
+    assert fired
+    with World(3, faults="stormy", without={fired[0]}) as world:
+        calls(world)
+        assert [(fault.kind, fault.count, fault.seconds) for fault in world.plan.drawn] == drawn
+        assert fired[0] not in [fault.index for fault in world.plan.fired]
+
+
+def test_a_sunny_world_has_no_faults() -> None:
+    with World(1, faults="sunny") as world:
+        assert calls(world) == [list(range(1, 11))] * 3
+        assert world.plan.drawn == []
+
+
+def test_what_a_test_has_planned_is_accounted_for() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        world.plan.at(5.0, server.kill, "kill it")
+        world.plan.at(500.0, server.restart, "start it again")
+        world.run(10.0)
+        assert [str(action) for action in world.plan.unfired] == ["start it again"]
+        assert not server.running
+
+
+# ---------------------------------------------------------------- what must hold
+
+
+def test_an_always_that_fails_ends_the_run_at_that_moment() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        world.always("early", lambda: world.tyme < 3.0)
+        with pytest.raises(CheckFailed, match='always "early"'):
+            world.call(server, "nap", {"seconds": 5.0})
+        assert world.tyme == 5.0
+
+
+def test_an_eventually_waits_for_the_end_of_faults() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        world.plan.at(5.0, server.kill)
+        world.run(6.0)
+        world.after(3.0, server.restart)
+        world.eventually("it is up", lambda: server.running, within=4.0)
+        world.settle()
+        server.kill()
+        world.eventually("it is up again", lambda: server.running, within=4.0)
+        with pytest.raises(CheckFailed, match="it is up again"):
+            world.settle()
+
+
+# ---------------------------------------------------------------- servers
+
+
+def test_a_server_has_its_settings_from_the_call_and_none_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOTOHIO_MAX_BATCH", "1")
+    with World() as world:
+        server = world.server(methods=METHODS, max_headers=7)
+        assert server.server is not None
+        assert (server.server.settings.max_headers, server.server.settings.max_batch) == (7, 10_000)
+
+
+def test_tls_is_refused(tmp_path: Path) -> None:
+    with World() as world, pytest.raises(SettingsError, match="carries no TLS"):
+        world.server(methods=METHODS, certfile=str(tmp_path / "cert.pem"))
+
+
+def test_an_unknown_profile_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected one of still, sunny, stormy, radioactive"):
+        World(faults="mild")
+
+
+def test_several_servers_are_named_with_a_number() -> None:
+    with World() as world:
+        names = [server.name for server in world.server(count=3, methods=METHODS)]
+        assert names == ["server-1", "server-2", "server-3"]
+        assert list(world.hosts) == names

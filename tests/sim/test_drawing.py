@@ -1,0 +1,419 @@
+"""The timeline page: what it holds, that nothing breaks out of it, and that a browser draws it."""
+
+import base64
+import json
+import math
+import re
+import shutil
+import subprocess
+from hashlib import sha256
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from totohio.sim.drawing import SAFE, calls, messages, rows, spans, timeline
+from totohio.sim.tracing import Detail, Trace
+
+ONE = "client-1:40001>server-1:8888#1"
+TWO = "client-2:40001>server-1:8888#2"
+HOSTILE = "</script><script>throw 1</script><!--<script>\u2028&lt;\x00'\"]]>\ud800 -->"
+
+Noted = tuple[str, str, *tuple[Detail, ...]]
+
+
+def traced(*noted: Noted, step: float = 0.5, limit: int = 1000) -> Trace:
+    trace = Trace(limit=limit)
+    for number, entry in enumerate(noted):
+        trace.note(number * step, *entry)
+    return trace
+
+
+RUN: tuple[Noted, ...] = (
+    ("server-1", "boot"),
+    ("server-2", "boot"),
+    ("client-1", "call", "client-1", "echo"),
+    ("client-1", "connect", ONE),
+    ("server-1", "accept", ONE),
+    ("client-1", "send", ONE, 100, 1),
+    ("server-1", "receive", ONE, 100, 1),
+    ("server-1", "log", "warning", "it is late"),
+    ("server-1", "send", ONE, 50, 2),
+    ("client-1", "receive", ONE, 50, 2),
+    ("client-1", "reply", "client-1", "echo", "ok"),
+    ("", "fault", 0, "crash", "server-2", 0.5),
+    ("server-2", "crash"),
+    ("client-2", "call", "client-2", "echo"),
+    ("", "check", "nothing is lost", "always", "failed"),
+    ("server-1", "exit"),
+)
+
+
+class Page(HTMLParser):
+    """What an HTML parser finds in a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self._open = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._open = tag
+        self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.texts[self._open][-1] += data
+
+    @property
+    def scene(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.texts["script"][0])
+        return found
+
+    @property
+    def entries(self) -> list[tuple[Any, ...]]:
+        scene = self.scene
+        return [
+            (tyme, scene["hosts"][host]["name"], scene["kinds"][kind], *details)
+            for tyme, host, kind, *details in scene["entries"]
+        ]
+
+
+def page_of(trace: Trace, failure: str | None = None, **options: Any) -> Page:
+    return Page(timeline(trace, title="a test", seed=7, facts={}, failure=failure, **options))
+
+
+# ---------------------------------------------------------------- what the page holds
+
+
+def test_the_page_holds_the_trace_and_what_is_known_of_the_run():
+    facts = {"commit": "abc123", "replay": "totohio sim test_it.py --seed 7"}
+    page = Page(timeline(traced(*RUN), title="test_it.py::test_it", seed=7, facts=facts, failure="it is lost"))
+    assert page.entries == traced(*RUN).entries
+    assert page.texts["title"] == ["test_it.py::test_it"]
+    assert page.scene["title"] == "test_it.py::test_it"
+    assert (page.scene["seed"], page.scene["failure"]) == ("7", "it is lost")
+    assert page.scene["facts"] == [["commit", "abc123"], ["replay", "totohio sim test_it.py --seed 7"]]
+
+
+def test_the_page_needs_nothing_else():
+    page = page_of(traced(*RUN))
+    assert not {"link", "img", "iframe", "object", "embed", "base"} & {tag for tag, _ in page.elements}
+    assert not [
+        attributes for _, attributes in page.elements if {"src", "srcset", "style", "onclick"} & attributes.keys()
+    ]
+    assert not re.search(
+        r"(?i)url\(|@import|fetch\(|XMLHttpRequest|innerHTML|outerHTML|insertAdjacent|document\.write",
+        "".join(page.texts["style"] + page.texts["script"]),
+    )
+
+
+def test_its_policy_lets_only_its_own_script_and_style_act():
+    page = page_of(traced(*RUN))
+    (policy,) = (attributes["content"] for _, attributes in page.elements if "http-equiv" in attributes)
+    style, script = (
+        base64.b64encode(sha256(text.encode()).digest()).decode()
+        for text in (page.texts["style"][0], page.texts["script"][1])
+    )
+    assert policy == f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'"
+
+
+@given(st.text(st.characters(exclude_categories=())), st.text(st.characters(exclude_categories=())))
+def test_no_text_breaks_out_of_the_page(host: str, text: str):
+    check_hostile(host + HOSTILE, text)
+
+
+def test_texts_made_for_breaking_out_of_the_page_do_not():
+    check_hostile(HOSTILE, HOSTILE)
+    check_hostile("@DATA@", "@SCRIPT@")
+
+
+def check_hostile(host: str, text: str) -> None:
+    trace = traced((host, text, text), (host, "log", "error", text))
+    page = Page(timeline(trace, title=host, seed=text, facts={text: host}, failure=text))
+    host, text = (each.encode("utf-8", "backslashreplace").decode("utf-8") for each in (host, text))
+    assert page.entries == [(0.0, host, text, text), (0.5, host, "log", "error", text)]
+    assert (page.scene["title"], page.scene["seed"], page.scene["failure"]) == (host, text, text)
+    assert [tag for tag, _ in page.elements] == [tag for tag, _ in page_of(traced()).elements]
+    assert [len(text) for text in page.texts["script"][1:]] == [
+        len(text) for text in page_of(traced()).texts["script"][1:]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("detail", "shown"),
+    [
+        (None, None),
+        (True, True),
+        (0.1 + 0.2, 0.1 + 0.2),
+        (SAFE - 1, SAFE - 1),
+        (SAFE, str(SAFE)),
+        (-(10**30), str(-(10**30))),
+        (math.inf, "inf"),
+        (-math.inf, "-inf"),
+        (math.nan, "nan"),
+        ("half \ud800 of one", "half \\ud800 of one"),
+        ("x" * 5000, "x" * 2000 + "…"),
+    ],
+)
+def test_details_that_a_browser_cannot_hold_are_shown_as_text(detail: Detail, shown: Detail):
+    assert page_of(traced(("a", "odd", detail))).entries == [(0.0, "a", "odd", shown)]
+
+
+def test_a_long_trace_is_shown_from_where_it_still_fits():
+    trace = traced(*[("a", "log", "info", str(number)) for number in range(20)], limit=12)
+    page = page_of(trace, limit=5)
+    assert [entry[-1] for entry in page.entries] == ["15", "16", "17", "18", "19"]
+    assert page.scene["first"] == 15
+    assert page_of(trace).scene["first"] == trace.dropped > 0
+
+
+def test_what_comes_after_the_end_is_not_shown():
+    trace = traced(*RUN)
+    assert page_of(trace, end=len(RUN) - 1).entries == trace.entries[:-1]
+    forgetful = traced(*[("a", "log", "info", str(number)) for number in range(20)], limit=12)
+    assert page_of(forgetful, end=18, limit=3).scene["first"] == 15
+    assert [entry[-1] for entry in page_of(forgetful, end=18, limit=3).entries] == ["15", "16", "17"]
+    assert page_of(forgetful, end=3).entries == []
+
+
+def test_the_moment_of_failure_is_the_check_that_failed_or_else_the_end():
+    assert page_of(traced(*RUN), "it is lost").scene["failed"] == 14
+    assert page_of(traced(*RUN[:10]), "an exception").scene["failed"] == 9
+    assert page_of(traced(("", "check", "x", "sometimes", "held"), ("a", "boot")), "an exception").scene["failed"] == 1
+    assert page_of(traced(*RUN)).scene["failed"] == -1
+    assert page_of(traced(), "at once").scene["failed"] == -1
+
+
+def test_the_scene_says_what_belongs_together_by_the_numbers_of_the_entries():
+    scene = page_of(traced(*RUN)).scene
+    assert scene["messages"] == [[3, 4], [5, 6], [8, 9]]
+    assert scene["calls"] == [[2, 10, 0], [13, -1, 0]]
+    assert scene["spans"] == [
+        {"from": 5.5, "to": 6.0, "kind": "fault", "rows": [1, 4], "entries": [11], "text": "crash server-2"},
+        {"from": 6.0, "to": None, "kind": "down", "rows": [1], "entries": [12], "text": "crash"},
+        {"from": 7.5, "to": None, "kind": "down", "rows": [0], "entries": [15], "text": "exit"},
+    ]
+
+
+# ---------------------------------------------------------------- rows
+
+
+def test_servers_come_first_then_clients_and_the_world_last():
+    noted: list[Noted] = [
+        ("", "fault", 1),
+        ("client-10", "call", "x"),
+        ("client-2", "connect", "client-2:1>store:80#1"),
+    ]
+    noted += [("server-10", "boot"), ("server-9", "accept", TWO), ("store", "log", "info", "")]
+    assert rows(traced(*noted).entries) == [
+        ("server-9", "server"),
+        ("server-10", "server"),
+        ("store", "server"),
+        ("client-2", "client"),
+        ("client-10", "client"),
+        ("", "world"),
+    ]
+
+
+def test_the_world_has_a_row_even_when_nothing_happened_to_it():
+    assert rows(()) == [("", "world")]
+
+
+# ---------------------------------------------------------------- messages
+
+
+def matched(*noted: Noted) -> list[tuple[int, int]]:
+    return sorted(messages(traced(*noted).entries))
+
+
+def test_what_arrives_in_pieces_is_matched_with_each_of_them():
+    pieces = [("server-1", "receive", ONE, size, 0) for size in (1, 98, 1)]
+    assert matched(("client-1", "send", ONE, 100, 0), *pieces) == [(0, 1), (0, 2), (0, 3)]
+
+
+def test_what_arrives_at_once_is_matched_with_all_that_was_sent():
+    sent = [("client-1", "send", ONE, 10, 0)] * 3
+    assert matched(*sent, ("server-1", "receive", ONE, 25, 0), ("server-1", "receive", ONE, 5, 0)) == [
+        (0, 3),
+        (1, 3),
+        (2, 3),
+        (2, 4),
+    ]
+
+
+def test_both_directions_and_all_connections_are_matched_apart():
+    noted: list[Noted] = [
+        ("client-1", "send", ONE, 10, 0),
+        ("server-1", "send", ONE, 10, 0),
+        ("client-2", "send", TWO, 10, 0),
+    ]
+    noted += [
+        ("server-1", "receive", TWO, 10, 0),
+        ("client-1", "receive", ONE, 10, 0),
+        ("server-1", "receive", ONE, 10, 0),
+    ]
+    assert matched(*noted) == [(0, 5), (1, 4), (2, 3)]
+
+
+def test_what_never_arrives_is_matched_with_nothing():
+    noted: list[Noted] = [
+        ("client-1", "connect", ONE),
+        ("client-1", "send", ONE, 10, 0),
+        ("client-1", "send", ONE, 10, 0),
+    ]
+    assert matched(*noted, ("server-1", "receive", ONE, 10, 0)) == [(0, -1), (1, 3), (2, -1)]
+
+
+def test_a_host_that_speaks_to_itself_is_matched_in_order():
+    path = "server-1>/run/server.sock#1"
+    noted: list[Noted] = [
+        ("server-1", "connect", path),
+        ("server-1", "accept", path),
+        ("server-1", "send", path, 10, 0),
+    ]
+    noted += [
+        ("server-1", "receive", path, 10, 0),
+        ("server-1", "send", path, 5, 0),
+        ("server-1", "receive", path, 5, 0),
+    ]
+    assert matched(*noted) == [(0, 1), (2, 3), (4, 5)]
+
+
+def test_what_was_sent_before_the_first_entry_confuses_nothing():
+    noted: list[Noted] = [
+        ("server-1", "receive", ONE, 10, 0),
+        ("client-1", "send", ONE, 10, 0),
+        ("server-1", "receive", ONE, 10, 0),
+    ]
+    assert matched(*noted) == [(1, 2)]
+
+
+# ---------------------------------------------------------------- calls
+
+
+def test_calls_that_overlap_have_lanes_of_their_own_and_the_reply_that_names_them():
+    noted: list[Noted] = [("c", "call", "c", "slow"), ("c", "call", "c", "fast"), ("d", "call", "d", "fast")]
+    noted += [("c", "reply", "c", "fast", "ok"), ("c", "call", "c", "late"), ("c", "reply", "c", "slow", 500)]
+    assert calls(traced(*noted).entries) == [(0, 5, 0), (1, 3, 1), (2, -1, 0), (4, -1, 1)]
+
+
+def test_a_reply_that_names_no_open_call_belongs_to_the_oldest():
+    noted: list[Noted] = [("c", "reply", "early"), ("c", "call", "a"), ("c", "call", "b"), ("c", "reply", 200)]
+    assert calls(traced(*noted).entries) == [(1, 3, 0), (2, -1, 1)]
+
+
+# ---------------------------------------------------------------- spans
+
+
+def lasting(*noted: Noted) -> list[tuple[str, float | None, float | None, list[str], str]]:
+    return [
+        (span.kind, span.start, span.end, span.hosts, span.text) for span in spans(traced(*noted, step=1.0).entries)
+    ]
+
+
+def test_a_server_is_down_from_its_crash_to_its_next_start():
+    assert lasting(("s", "crash"), ("s", "restart"), ("s", "boot"), ("s", "kill")) == [
+        ("down", 0.0, 1.0, ["s"], "crash"),
+        ("down", 3.0, None, ["s"], "kill"),
+    ]
+
+
+def test_a_pause_ends_with_the_process_or_when_it_is_resumed():
+    assert lasting(("s", "pause"), ("s", "resume"), ("s", "pause"), ("s", "crash")) == [
+        ("paused", 0.0, 1.0, ["s"], "pause"),
+        ("paused", 2.0, 3.0, ["s"], "pause"),
+        ("down", 3.0, None, ["s"], "crash"),
+    ]
+
+
+def test_a_fault_lasts_until_it_is_healed_and_concerns_the_hosts_that_it_names():
+    noted: list[Noted] = [("server-1", "boot"), ("server-10", "boot"), ("client-1", "call")]
+    noted += [
+        ("", "fault", 3, "partition", "partition client-1 <-> server-10", 60.0),
+        ("", "rule", "hold server-1 -> all"),
+    ]
+    noted += [("", "heal", "partition client-1 <-> server-10"), ("", "fault", 4, "reset", ONE, 1.0)]
+    assert lasting(*noted) == [
+        ("fault", 3.0, 5.0, ["", "client-1", "server-10"], "partition client-1 <-> server-10"),
+        ("fault", 4.0, None, ["", "server-1"], "hold server-1 -> all"),
+    ]
+
+
+def test_a_fault_that_nothing_heals_lasts_as_long_as_it_says():
+    assert lasting(("s", "boot"), ("", "fault", 0, "disk_full", "s", 2.5)) == [
+        ("fault", 1.0, 3.5, ["", "s"], "disk_full s")
+    ]
+
+
+# ---------------------------------------------------------------- in a browser
+
+
+def browse(folder: Path, page: str, fragment: str = "") -> Page:
+    """Load a page in Chromium and give what has become of it."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    (folder / "page.html").write_text(page, "utf-8")
+    options = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--window-size=1200,900",
+        "--virtual-time-budget=5000",
+    ]
+    done = subprocess.run(
+        [chromium, *options, f"--user-data-dir={folder}/profile", "--dump-dom", f"file://{folder}/page.html{fragment}"],
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+    return Page(done.stdout.decode("utf-8"))
+
+
+def of_class(page: Page, name: str) -> list[dict[str, str | None]]:
+    return [attributes for _, attributes in page.elements if name in (attributes.get("class") or "").split()]
+
+
+def test_a_browser_draws_the_rows_lists_the_entries_and_finds_the_failure(tmp_path: Path):
+    page = browse(tmp_path, timeline(traced(*RUN), title="a test", seed=7, facts={}, failure="it is lost"))
+    (root,) = (attributes for tag, attributes in page.elements if tag == "html")
+    assert "data-error" not in root
+    assert root["data-drawn"] == "5 rows, 3 messages, 2 calls, 13 marks"
+    assert len(of_class(page, "name")) == 5
+    assert [text for text in page.texts["span"] if text in ("server-1", "server-2", "client-1", "client-2", "world")][
+        :5
+    ] == [
+        "server-1",
+        "server-2",
+        "client-1",
+        "client-2",
+        "world",
+    ]
+    assert [row["id"] for row in of_class(page, "row")] == [f"entry-{number}" for number in range(len(RUN))]
+    assert [row["id"] for row in of_class(page, "chosen")] == ["entry-14"]
+
+
+def test_a_browser_shows_the_entry_that_the_address_names_and_takes_hostile_texts_for_texts(tmp_path: Path):
+    noted = [(HOSTILE, "log", "error", HOSTILE)] * 12_000
+    page = browse(
+        tmp_path,
+        timeline(traced(*noted, limit=10_000), title=HOSTILE, seed=7, facts={}, failure=HOSTILE),
+        "#entry=9000",
+    )
+    (root,) = (attributes for tag, attributes in page.elements if tag == "html")
+    assert "data-error" not in root
+    assert [row["id"] for row in of_class(page, "chosen")] == ["entry-9000"]
+    assert 5 < len(of_class(page, "row")) < 100
+    assert len(page.texts["script"]) == 2

@@ -26,7 +26,20 @@ def test_connection_close_is_answered_and_ends_it(world: MakeWorld) -> None:
     assert reply.header("Connection") == "close"
     client.wait_closed()
     assert not client.reset
-    assert server.stewards == []
+    client.close()
+    await_count(server, 0)
+
+
+def test_what_comes_after_the_end_does_not_take_the_reply_along(world: MakeWorld) -> None:
+    server = world()
+    client = server.connect()
+    client.send(call_bytes("echo", {"a": 1}, Connection="close"))
+    server.step(3)
+    client.send(b"\r\n")  # as old browsers send behind a body
+    server.step(3)
+    assert client.reply().json() == {"result": {"a": 1}}
+    client.wait_closed()
+    assert not client.reset
 
 
 def test_requests_after_connection_close_are_not_answered(world: MakeWorld) -> None:

@@ -256,9 +256,11 @@ class Steward(serving.Steward):  # type: ignore[misc]
             self._watch(mask)
 
     def _finish(self) -> None:
-        """Close; linger when the peer may still be sending, since a reset would take our reply with it."""
-        agreed = self.requestant.fault is None and not self.requestant.requests and not self.server.retired
-        if self.remoter.ended or agreed:
+        """Close; linger while the peer may still be sending, since a reset would take our reply with it.
+
+        Also one that was to send no more may: an empty line behind a body (RFC 9112, 2.2), or what it had pipelined.
+        """
+        if self.remoter.ended:
             self.close()
             return
         self.lingering = True

@@ -7,22 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totohio.sim.tracing import Detail, Entry, Trace, divergence
+from tests.sim.traces import Noted, traced
+from totohio.sim.tracing import Entry, Trace, divergence
 
 CONNECTION = "client-1:40001>server-1:8888#3"
 OTHER = "client-1:51234>server-1:8888#17"  # between the same two hosts
 
-Noted = tuple[str, str, *tuple[Detail, ...]]
-
 details = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(st.characters(exclude_categories=())))
 entries = st.tuples(st.floats(), st.text(), st.text(), details, details)
-
-
-def traced(*noted: Noted, limit: int = 1000, step: float = 0.5) -> Trace:
-    trace = Trace(limit=limit)
-    for number, entry in enumerate(noted):
-        trace.note(number * step, *entry)
-    return trace
 
 
 # ---------------------------------------------------------------- the digest

@@ -83,6 +83,7 @@ def test_a_batch_is_made_of_pairs_or_entries() -> None:
         (200, b'{"error": {"code": 1, "value": 2}}', {"error": {"code": 1, "value": 2}}),
         (404, b'{"error": {"code": 404, "value": "x"}}', {"error": {"code": 404, "value": "x"}}),
         (200, b"{}", {"result": None}),
+        (200, b"", {"result": None}),
         (200, b'{"other": 1}', {"result": {"other": 1}}),
         (200, b"[1]", {"result": [1]}),
         (500, b'{"other": 1}', {"error": {"code": 500, "value": {"other": 1}}}),

@@ -77,11 +77,11 @@ def open_reply(reply: Reply) -> dict[str, Any]:
     """
     found: Any
     if (reply.header("Content-Type") or "").startswith(JSON):
-        found = reply.json()
+        found = reply.json() if reply.body else None  # a method has returned nothing
         if isinstance(found, dict) and not _ENVELOPE.isdisjoint(found):
             return found
         if found == {}:
-            found = None  # a method without a result
+            found = None
     else:
         found = reply.body
     if 200 <= reply.status < 300:

@@ -1,5 +1,6 @@
 """Where scripted clients are tested: over sockets of the test's, or beside a real server; tyme is the test's."""
 
+import re
 from typing import Any
 
 from hio.base import doing
@@ -20,6 +21,11 @@ def reply(body: bytes = b'{"result":1}', *lines: str, status: int = 200, kind: s
     """The bytes of a reply."""
     head = "".join(f"{line}\r\n" for line in [f"Content-Type: {kind}", f"Content-Length: {len(body)}", *lines])
     return f"HTTP/1.1 {status} Yes\r\n{head}\r\n".encode() + body
+
+
+def result(number: int) -> bytes:
+    """The bytes of a reply to a call that gives a number."""
+    return reply(b'{"result":%d}' % number)
 
 
 class Outcome:
@@ -104,9 +110,8 @@ class ScriptedDesk(Desk):
 
     def heard(self) -> list[str]:
         """The request lines that came on all connections."""
-        return [
-            line for sock in self.network.socks for line in bytes(sock.sent).decode().split("\r\n") if "HTTP" in line
-        ]
+        sent = b" ".join(bytes(sock.sent) for sock in self.network.socks).decode()
+        return re.findall(r"[A-Z]+ \S+ HTTP/1\.1", sent)
 
 
 class RealDesk(Desk):

@@ -122,6 +122,16 @@ class FilesSuite:
             file.write(b"g")
         assert disk.get(path) == b"abcdefg"
 
+    def test_two_who_append_never_overwrite_each_other(self, disk: Disk) -> None:
+        path = disk.put("a", b"abc")
+        with disk.files.open(path, "ab") as one, disk.files.open(path, "ab") as other:
+            one.write(b"one")
+            other.write(b"other")
+            one.flush()
+            other.flush()
+            one.write(b"!")
+        assert disk.get(path) == b"abconeother!"
+
     def test_opening_to_write_empties_and_opening_to_create_refuses_a_file_that_is_there(self, disk: Disk) -> None:
         path = disk.put("a", b"abc")
         with pytest.raises(FileExistsError):

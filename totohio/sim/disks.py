@@ -164,7 +164,10 @@ class Content:
     def _tear_in_any_order(self, dice: Dice) -> None:
         changes = self._changes[: dice.below(len(self._changes) + 1)] if dice.chance(0.5) else self._changes
         counts = Counter(sector for change in changes for sector in change.sectors)
-        versions = {sector: dice.below(count + 1) for sector, count in sorted(counts.items())}
+        share = dice.pick((0.0, dice.random()))  # of the sectors that reach the disk; 0 leaves the lengths alone
+        versions = {
+            sector: 1 + dice.below(count) if dice.chance(share) else 0 for sector, count in sorted(counts.items())
+        }
         seen: Counter[int] = Counter()
         for change in changes:
             seen.update(change.sectors)

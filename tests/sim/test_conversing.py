@@ -221,7 +221,7 @@ def test_a_call_that_takes_too_long_fails_and_takes_its_connection_along(desk: S
     desk.advance(9.9)
     assert not first.done()
     desk.advance(0.2)
-    with pytest.raises(TimeoutError, match="first: nothing came within 10 seconds"):
+    with pytest.raises(TimeoutError, match="first: not done within 10 seconds"):
         first.result()
     with pytest.raises(ConnectionAbortedError, match=r"second: .* took too long"):
         second.result()

@@ -41,7 +41,7 @@ def test_receiving_has_a_timeout_and_can_go_on(desk: ScriptedDesk) -> None:
     late = client.receive(timeout=1.0)
     usual = client.receive()
     desk.advance(2.0)
-    with pytest.raises(TimeoutError, match="receive: nothing came within 1 seconds"):
+    with pytest.raises(TimeoutError, match="receive: not done within 1 seconds"):
         late.result()
     desk.answer(b"one")
     assert usual.result() == b"one"
@@ -59,6 +59,17 @@ def test_a_send_is_done_when_the_socket_has_taken_all() -> None:
     desk.cycle()
     assert first.done()
     assert client.send(b"").done()
+
+
+def test_a_send_that_the_server_does_not_take_is_given_up(desk: ScriptedDesk) -> None:
+    client = desk.client(timeout=5.0)
+    desk.wait(client.connect())
+    desk.sock.room = 0
+    future = client.send(b"x")
+    desk.advance(6.0)
+    with pytest.raises(TimeoutError, match="send: not done within 5 seconds"):
+        future.result()
+    assert client.connected
 
 
 def test_too_much_to_send_is_an_error_and_nothing_else() -> None:

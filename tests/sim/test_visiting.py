@@ -72,10 +72,10 @@ def test_a_workload_may_be_any_function_of_a_client(serve: Serve) -> None:
     def future(client: Client) -> Future[Any]:
         return client.call("echo", {"a": 2})
 
-    def plain(client: Client) -> str:
-        return client.name
+    def plain(client: Client, suffix: str = "!") -> str:
+        return client.name + suffix
 
-    for workload, expected in ((coroutine, {"a": 1}), (future, {"a": 2}), (plain, "client-0")):
+    for workload, expected in ((coroutine, {"a": 1}), (future, {"a": 2}), (plain, "client-0!")):
         assert visit(serve(), workload) == [expected]
 
 
@@ -156,8 +156,9 @@ def test_an_interrupt_is_not_swallowed(serve: Serve) -> None:
         def recur(self, tyme: float) -> bool:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        visit(serve(), lambda client: client.call("nap", {"seconds": 100}), doers=[Interrupting()])
+    for limit in (30.0, 0.0):
+        with pytest.raises(KeyboardInterrupt):
+            visit(serve(), lambda client: client.call("nap", {"seconds": 100}), limit=limit, doers=[Interrupting()])
 
 
 def test_nothing_is_left_behind(serve: Serve) -> None:

@@ -22,7 +22,12 @@ class Client:
 
     It connects when it first needs to, and anew after the connection has ended. Requests go out at once, and their
     replies come in order. What was sent is never silently sent again: when its connection ends first, its Future
-    gets a ConnectionResetError, ConnectionRefusedError, ConnectionAbortedError or TimeoutError.
+    gets an OSError that says why:
+
+        ConnectionRefusedError   nobody listens
+        ConnectionResetError     the server has ended the connection, in whatever way
+        ConnectionAbortedError   we have: the script, the end of the client, or since what came was no HTTP
+        TimeoutError             there was no connection, or no reply, in time
 
     Attributes:
         caller: Runs it.
@@ -120,7 +125,7 @@ class Client:
 
     # ------------------------------------------------------------ raw conversations
 
-    def send(self, data: bytes) -> Future[None]:
+    def send(self, data: bytes, *, timeout: float | None = None) -> Future[None]:
         """Send bytes as they are; the Future is done when the socket has taken all that was sent."""
 
         def begin(wait: Wait) -> None:
@@ -129,7 +134,7 @@ class Client:
             conversation.link.send(data)
             conversation.await_sent(wait)
 
-        return self._begin("send", begin, 0.0)
+        return self._begin("send", begin, timeout)
 
     def receive(self, *, timeout: float | None = None) -> Future[bytes]:
         """The Future gets the next bytes that come, or none when the server sends no more.
@@ -160,7 +165,10 @@ class Client:
         return self._begin("connect", lambda wait: self._ready(raw=False).await_open(wait), 0.0)
 
     def shutdown(self) -> None:
-        """Tell the server that no more is sent on this connection; replies still come."""
+        """Tell the server that no more is sent on this connection; replies still come.
+
+        What is asked before the server has closed it gets a BrokenPipeError.
+        """
         self.caller.within(self._shut_down)
 
     def abort(self) -> None:

@@ -142,7 +142,7 @@ class Wait:
 
     def expire(self) -> None:
         """The time for it is over."""
-        self.give_up(errno.ETIMEDOUT, f"nothing came within {self.timeout:g} seconds")
+        self.give_up(errno.ETIMEDOUT, f"not done within {self.timeout:g} seconds")
         if self.conversation is not None:
             self.conversation.reconsider()
 

@@ -30,7 +30,7 @@ LIMIT = 30.0  # seconds that a visit may take unless it is told otherwise
 PORT = 80
 
 Workload = Callable[..., Any]
-"""What a client does: called with the client, and with its number when it takes two arguments.
+"""What a client does: called with the client, and with its number when it needs two arguments.
 
 It is a generator function or ``async def``, or gives a Future; anything else it gives is the result itself.
 """
@@ -53,7 +53,7 @@ def visit(
             same Doist, and ends with the visit.
         script: What each client does.
         clients: How many, numbered from 0, each with connections of its own.
-        limit: Seconds that it may take.
+        limit: Seconds that it may take; zero are all there are.
         environment: Where clocks and sockets come from; without one, the machine's.
         doers: Doers that run along, and end with the visit.
 
@@ -74,7 +74,7 @@ def visit(
     if visitor.failure is not None:
         raise visitor.failure
     if visitor.left:
-        if doist.tyme < limit:  # a Doist ends silently when it is interrupted
+        if not limit or doist.tyme < limit:  # a Doist ends silently when it is interrupted
             raise KeyboardInterrupt
         raise TimeoutError(f"{visitor.left} of {clients} scripts were not done within {limit:g} seconds")
     return visitor.results
@@ -102,10 +102,10 @@ def perform(script: Workload, client: Client, number: int) -> Generator[Any, Any
 
 def _takes_number(script: Workload) -> bool:
     try:
-        inspect.signature(script).bind(None, None)
+        inspect.signature(script).bind(None)
     except TypeError:
-        return False
-    return True
+        return True
+    return False
 
 
 class _Visitor(DoDoer):

@@ -41,7 +41,7 @@ def method_path(method: str) -> str:
 
 
 def call_body(parameters: Any) -> bytes:
-    """The body of a call whose method the path names; none of the parameters that mean nothing is sent.
+    """The body of a call whose method the path names; without parameters it is empty, which says the same.
 
     Raises:
         TypeError: JSON has no form for them.

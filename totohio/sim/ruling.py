@@ -1,8 +1,9 @@
 """Rules of the simulated network: what is to happen to segments between certain hosts.
 
 A rule is asked about each segment when it is sent. It lets it pass (0), delays it (seconds), loses it (`BLOCK`: TCP
-sends it again later) or breaks the connection (`RESET`). Hosts are named by what they are, a `Host` or a client, or
-by their name; None stands for every host. Rules go both ways unless they say otherwise.
+sends it again later), keeps it (`HOLD`: until the rule ends) or breaks the connection (`RESET`). Hosts are named by
+what they are, a `Host` or a client, or by their name; None stands for every host. Rules go both ways unless they say
+otherwise, and never concern what a host sends to itself.
 """
 
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 BLOCK = -1.0
 RESET = -2.0
+HOLD = -3.0
 
 
 class Named(Protocol):
@@ -68,13 +70,13 @@ class Rule:
         """It holds from now on."""
 
     def judge(self, sock: SimSocket, source: "Host", target: "Host", kind: str) -> float:
-        """Say what happens to a segment: 0, a delay in seconds, `BLOCK` or `RESET`.
+        """Say what happens to a segment: 0, a delay in seconds, `BLOCK`, `HOLD` or `RESET`.
 
         Args:
-            sock: The end that sends it.
+            sock: The end that sends it; the one that connects as long as there is no other.
             source: The host that sends it.
             target: The host that it is for.
-            kind: "syn", "data", "fin" or "rst".
+            kind: "syn", "syn-ack" and "ack" of a connection's beginning; "data", "fin" or "rst".
         """
         if source is not target and self.concerns(source.name, target.name):
             return self.verdict(kind)
@@ -104,14 +106,14 @@ class Block(Rule):
         return BLOCK
 
 
-class Hold(Block):
+class Hold(Rule):
     """Nothing gets through until the rule ends; then everything does at once."""
 
     holds = True
 
-    def title(self) -> str:
-        """What it does."""
-        return "hold"
+    def verdict(self, kind: str) -> float:
+        """Keep it."""
+        return HOLD
 
 
 class Drop(Rule):

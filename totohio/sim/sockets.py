@@ -1,26 +1,35 @@
-"""Sockets of the simulated network: the two ends of a connection, and those that listen.
+"""Sockets of the simulated network: the two ends of a TCP connection.
 
 They behave as Linux's nonblocking stream sockets do towards whoever calls them: the same methods, results and
 errno values (socket(7), tcp(7)). What is sent is carried by the `Net`; what arrives is put in here by it.
 
     connecting   the peer's answer is awaited; nothing can be sent or received
-    open         both ends are there
-    dead         refused, reset or timed out: one call gets the error, later ones find the end or EPIPE
+    open         both ends are there; each direction can end by itself
+    dead         both directions have ended; or it was refused, was reset or has timed out: then the error is told
+                 once, by a call or SO_ERROR, and from then on there is the end to receive and EPIPE for who sends
+
+What is simpler than on Linux: buffers have fixed sizes, a host knows no option but SO_LINGER with no time and
+SO_ERROR, an address is IPv4, nobody waits in TIME_WAIT, and what was shut down for receiving gives the end even
+after a reset.
 """
 
 import errno
 import os
 import socket
 import struct
+import zlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from totohio.sim.hosting import Process
-    from totohio.sim.networking import Lane, Net, Stack
-    from totohio.sim.polling import SimPoller
+from totohio.sim.polling import READABLE, WRITABLE, Watched
 
-READABLE, WRITABLE, ENDED = 1, 2, 4  # bits of a mask, as in environing.Poller
+if TYPE_CHECKING:
+    from totohio.sim.carrying import Lane
+    from totohio.sim.hosting import Process
+    from totohio.sim.listening import SimListener
+    from totohio.sim.networking import Net
+    from totohio.sim.stacking import Stack
+
 CONNECTING, OPEN, DEAD = range(3)
 LINGER = struct.Struct("ii")
 
@@ -30,40 +39,6 @@ Address = tuple[str, int] | str
 def failure(number: int) -> OSError:
     """Give the error of an errno value, as the kernel raises it."""
     return OSError(number, os.strerror(number))
-
-
-class Watched:
-    """What a poller can watch.
-
-    Attributes:
-        poller: Who watches it, None when nobody does.
-        mask: For what.
-        attendant: Who is told.
-        told: The ends that a watcher for nothing (mask 0) was told of already, 0 to 2.
-        closed: It was closed by its owner.
-    """
-
-    __slots__ = ("attendant", "closed", "mask", "poller", "told")
-
-    def __init__(self) -> None:
-        self.poller: SimPoller | None = None
-        self.mask = 0
-        self.attendant: Any = None
-        self.told = 0
-        self.closed = False
-
-    def readiness(self) -> int:
-        """The mask of what it is ready for."""
-        raise NotImplementedError
-
-    def ends(self) -> int:
-        """How much of it is over: 0 nothing, 1 the peer sends no more, 2 everything."""
-        return 0
-
-    def changed(self) -> None:
-        """Have the poller look at it."""
-        if self.poller is not None:
-            self.poller.touch(self)
 
 
 class SimSocket(Watched):
@@ -78,25 +53,30 @@ class SimSocket(Watched):
         label: Names the connection in the trace.
         peer: The other end; None until there is one.
         lane: The way to the other end.
+        listener: Where it will wait to be accepted, once the handshake is over; None then, and for who connects.
         state: `CONNECTING`, `OPEN` or `DEAD`.
         error: The errno value that the next call raises; 0 for none.
         outstanding: Bytes that were taken and that the peer's host has not.
         capacity: Bytes that may be outstanding.
         window: Bytes that may wait here to be received.
-        vanished: Its host lost power: the other end will learn of it when it sends.
+        ended: Nothing more will come: the peer's end has arrived.
+        finished: Nothing more is sent: its own end was.
+        acknowledged: Its own end has arrived at the peer's host.
     """
 
     __slots__ = (
+        "_abrupt",
         "_chunks",
-        "_finished",
         "_late",
-        "_reset_on_close",
         "_size",
+        "acknowledged",
         "capacity",
         "ended",
         "error",
+        "finished",
         "label",
         "lane",
+        "listener",
         "local",
         "net",
         "outstanding",
@@ -105,34 +85,31 @@ class SimSocket(Watched):
         "remote",
         "stack",
         "state",
-        "vanished",
         "window",
     )
 
-    def __init__(
-        self, *, net: "Net", stack: "Stack", owner: "Process | None", local: Address, remote: Address, label: str
-    ) -> None:
+    def __init__(self, *, net: "Net", stack: "Stack", local: Address, remote: Address, label: str) -> None:
         super().__init__()
         self.net = net
         self.stack = stack
-        self.owner = owner
+        self.owner: Process | None = None
         self.local = local
         self.remote = remote
         self.label = label
         self.peer: SimSocket | None = None
         self.lane: Lane | None = None
+        self.listener: SimListener | None = None
         self.state = CONNECTING
         self.error = 0
         self.outstanding = 0
         self.capacity, self.window = net.buffers()
-        self.ended = False  # the peer's end has arrived
-        self.vanished = False
+        self.ended = False
+        self.finished = False
+        self.acknowledged = False
         self._chunks: deque[bytes] = deque()
         self._size = 0
         self._late: deque[bytes | None] = deque()  # what has no room yet; None is the peer's end
-        self._finished = False  # our own end was sent
-        self._reset_on_close = False
-        stack.sockets[self] = None
+        self._abrupt = False  # closing it resets it
 
     def __repr__(self) -> str:
         return f"<SimSocket {self.label} on {self.stack.host.name}>"
@@ -146,20 +123,19 @@ class SimSocket(Watched):
             BlockingIOError: There is no room, or no connection yet.
             OSError: The connection is no more.
         """
-        self._check()
-        if self.state == CONNECTING:
-            raise failure(errno.EAGAIN)
-        if self._finished or self.state == DEAD:
-            raise failure(errno.EPIPE)
+        if self.state != OPEN or self.finished or self.closed:
+            raise self._unsendable()
+        size = len(data)
         room = self.capacity - self.outstanding
-        if room <= 0:
-            raise failure(errno.EAGAIN)
-        size = min(len(data), room)
+        if size > room:
+            if room <= 0:
+                raise failure(errno.EAGAIN)
+            size = room
         if size > 1:
             size = self.net.share(size)
         if size:
             self.outstanding += size
-            self.net.carry(self, bytes(data[:size]))
+            self.net.carry(self, bytes(data) if size == len(data) else bytes(data[:size]))
         return size
 
     def recv(self, size: int) -> bytes:
@@ -169,40 +145,43 @@ class SimSocket(Watched):
             BlockingIOError: Nothing has arrived.
             OSError: The connection is no more.
         """
-        if self._chunks and not self.closed:
+        if self._chunks:
             return self._take(size)
-        self._check()
-        if self.ended or self.state == DEAD:
+        self._open()
+        if self.ended:  # what happened after the end is for who sends (tcp_recvmsg: SOCK_DONE comes before the error)
+            return b""
+        if self.error:
+            raise self._failed()
+        if self.state == DEAD:
             return b""
         raise failure(errno.EAGAIN)
 
     def shutdown(self, how: int) -> None:
-        """Say that no more is sent.
+        """Say that no more is sent, or received.
 
         Raises:
             OSError: There is no connection.
         """
-        self._check()
-        if self.state != OPEN:
-            raise failure(errno.ENOTCONN)
+        self._open()
+        if self.state == CONNECTING:
+            self.fail(errno.ECONNRESET)
+            return
+        self._connected()
+        if how != socket.SHUT_WR:
+            self.ended = True
         if how != socket.SHUT_RD:
             self._finish()
+        self.changed()
 
     def close(self) -> None:
         """Let go of it: the peer gets the end, or a reset when something is left unread. Twice does no harm."""
-        if self.closed:
-            return
-        if self.poller is not None:
-            self.poller.unregister(self)
-        self.closed = True
-        self.stack.release(self)
-        if self.state == OPEN:
-            if self._chunks or self._late or self._reset_on_close:
-                self.net.reset(self)
-            else:
-                self._finish()
-        self.stack.note("close", self.label)
-        self.drop()
+        if not self.closed:
+            self._close(abrupt=bool(self._chunks) or self._abrupt)
+
+    def abort(self) -> None:
+        """Let go of it with a reset. Twice does no harm."""
+        if not self.closed:
+            self._close(abrupt=True)
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         """Set an option; only SO_LINGER with no time changes anything here.
@@ -212,7 +191,7 @@ class SimSocket(Watched):
         """
         self._open()
         if level == socket.SOL_SOCKET and option == socket.SO_LINGER:
-            self._reset_on_close = LINGER.unpack(value) == (1, 0)
+            self._abrupt = LINGER.unpack(value) == (1, 0)
 
     def getsockopt(self, level: int, option: int) -> int:
         """Give an option: SO_ERROR is the error that nobody was told yet, which this takes away; others are 0.
@@ -227,7 +206,11 @@ class SimSocket(Watched):
         return 0
 
     def getsockname(self) -> Address:
-        """Its own address."""
+        """Its own address.
+
+        Raises:
+            OSError: It is closed.
+        """
         self._open()
         return self.local
 
@@ -238,8 +221,7 @@ class SimSocket(Watched):
             OSError: There is no connection.
         """
         self._open()
-        if self.state != OPEN:
-            raise failure(errno.ENOTCONN)
+        self._connected()
         return self.remote
 
     def setblocking(self, flag: bool) -> None:
@@ -254,54 +236,73 @@ class SimSocket(Watched):
     # ------------------------------------------------------------ what pollers ask
 
     def readiness(self) -> int:
-        """The mask of what it is ready for."""
-        if self.state == CONNECTING:
-            return 0
-        if self.state == DEAD or self.error:
-            return READABLE | WRITABLE
+        """The mask of what it is ready for; writable from a third of the buffer on (sk_stream_is_writeable)."""
+        if self.state != OPEN:
+            return READABLE | WRITABLE if self.state == DEAD else 0
         mask = READABLE if self._chunks or self.ended else 0
-        return mask | WRITABLE if self.outstanding < self.capacity else mask
+        return mask | WRITABLE if self.finished or 3 * self.outstanding <= 2 * self.capacity else mask
 
     def ends(self) -> int:
         """How much of it is over: 0 nothing, 1 the peer sends no more, 2 everything."""
-        return 2 if self.state == DEAD else int(self.ended)
+        return 2 if self.state == DEAD or (self.ended and self.finished) else int(self.ended)
 
     # ------------------------------------------------------------ what the network does
 
     def arrive(self, data: bytes) -> None:
         """Bytes of the peer have reached this host."""
         if self._late or (self._size and self._size + len(data) > self.window):
-            self._late.append(data)
-        else:
-            self._put(data)
-        self.changed()
+            self._late.append(data)  # no news: it is readable already
+            return
+        self._put(data)
+        if self.poller is not None and self.mask & READABLE:
+            self.poller.heat(self)
 
     def end(self) -> None:
         """The peer's end has reached this host."""
         if self._late:
             self._late.append(None)
-        else:
-            self.ended = True
+            return
+        self.stack.note("end", self.label, "arrived")
+        self.ended = True
+        peer = self.peer
+        assert peer is not None
+        peer.acknowledged = True
+        if self.acknowledged:
+            self._over()
+            peer._over()
         self.changed()
 
-    def fail(self, number: int, *, purge: bool = False) -> None:
-        """The connection is no more.
+    def reset(self) -> None:
+        """The peer's reset has reached this host."""
+        if self.state == CONNECTING:
+            self.fail(errno.ECONNREFUSED)
+        else:
+            self.fail(errno.EPIPE if self.ended and not self.finished else errno.ECONNRESET)  # tcp_reset
+
+    def leave(self) -> None:
+        """The peer has closed, and nothing can be sent any more: what only sockets within a host are told."""
+        raise NotImplementedError
+
+    def fail(self, number: int) -> None:
+        """The connection is no more; what had arrived can still be received.
 
         Args:
             number: The errno value that the next call raises.
-            purge: What had arrived and was not received is lost.
         """
-        if self.closed or self.state == DEAD:
-            return
+        if self.state != DEAD:
+            self.state = DEAD
+            self.error = number
+            self.outstanding = 0
+            self._late.clear()
+            self.net.forget(self)
+            self.changed()
+
+    def vanish(self) -> None:
+        """Its host has lost power."""
+        self.closed = True
         self.state = DEAD
-        self.error = number
-        self.outstanding = 0
-        self._late.clear()
-        if purge:
-            self._chunks.clear()
-            self._size = 0
-        self.net.forget(self)
-        self.changed()
+        self.poller = None
+        self.drop()
 
     def drop(self) -> None:
         """Let go of all bytes."""
@@ -309,20 +310,27 @@ class SimSocket(Watched):
         self._late.clear()
         self._size = 0
 
+    # ------------------------------------------------------------ inside
+
     def _put(self, data: bytes) -> None:
+        self.stack.note("receive", self.label, len(data), zlib.crc32(data))
         self._chunks.append(data)
         self._size += len(data)
         peer = self.peer
-        if peer is not None:
-            peer.outstanding -= len(data)
-            if peer.poller is not None and peer.mask & WRITABLE:
-                peer.changed()
+        assert peer is not None
+        peer.outstanding -= len(data)
+        if peer.poller is not None and peer.mask & WRITABLE:
+            peer.poller.touch(peer)
 
     def _take(self, size: int) -> bytes:
         chunks = self._chunks
         data = chunks.popleft()
-        while chunks and len(data) < size:
-            data += chunks.popleft()
+        if chunks and len(data) < size:
+            pieces, total = [data], len(data)
+            while chunks and total < size:
+                pieces.append(chunks.popleft())
+                total += len(pieces[-1])
+            data = b"".join(pieces)
         wanted = min(size, len(data))
         if wanted > 1:
             wanted = self.net.share(wanted)
@@ -333,85 +341,57 @@ class SimSocket(Watched):
         while self._late and (not self._size or self._size + len(self._late[0] or b"") <= self.window):
             piece = self._late.popleft()
             if piece is None:
-                self.ended = True
+                self.end()
             else:
                 self._put(piece)
         return data
 
     def _finish(self) -> None:
-        if not self._finished:
-            self._finished = True
+        if not self.finished:
+            self.finished = True
             self.net.finish(self)
+
+    def _close(self, *, abrupt: bool) -> None:
+        if self.poller is not None:
+            self.poller.unregister(self)
+        self.closed = True
+        self.stack.release(self)
+        if self.state == OPEN:
+            self._part(abrupt)
+        self.stack.note("close", self.label)
+        self.drop()
+
+    def _part(self, abrupt: bool) -> None:
+        """Tell the peer."""
+        if abrupt:
+            self.net.reset(self)
+            self.state = DEAD
+        else:
+            self._finish()
+
+    def _over(self) -> None:
+        """Both directions have ended."""
+        if self.state == OPEN:
+            self.state = DEAD
+            self.net.forget(self)
+            self.changed()
 
     def _open(self) -> None:
         if self.closed:
             raise failure(errno.EBADF)
 
-    def _check(self) -> None:
-        self._open()
-        if self.error:
-            number, self.error = self.error, 0
-            raise failure(number)
+    def _connected(self) -> None:
+        if self.state != OPEN:
+            raise failure(errno.ENOTCONN)
 
+    def _failed(self) -> OSError:
+        number, self.error = self.error, 0
+        return failure(number)
 
-class SimListener(Watched):
-    """A socket that listens.
-
-    Attributes:
-        backlog: How many connections may wait to be accepted.
-        queue: Those that wait.
-    """
-
-    __slots__ = ("address", "backlog", "owner", "queue", "stack")
-
-    def __init__(self, *, stack: "Stack", owner: "Process", address: Address, backlog: int) -> None:
-        super().__init__()
-        self.stack = stack
-        self.owner = owner
-        self.address = address
-        self.backlog = max(1, backlog)
-        self.queue: deque[SimSocket] = deque()
-
-    def readiness(self) -> int:
-        """It is readable when a connection waits."""
-        return READABLE if self.queue else 0
-
-    def accept(self) -> tuple[SimSocket, Address]:
-        """Give the connection that waits longest, and the peer's address.
-
-        Raises:
-            BlockingIOError: None waits.
-            OSError: The process has no descriptor for it, or it is closed.
-        """
+    def _unsendable(self) -> OSError:
+        """Say why nothing can be sent."""
         if self.closed:
-            raise failure(errno.EBADF)
-        if not self.queue:
-            raise failure(errno.EAGAIN)
-        if not self.stack.room():
-            raise failure(errno.EMFILE)
-        sock = self.queue.popleft()
-        sock.owner = self.owner
-        self.stack.open += 1
-        self.stack.note("accept", sock.label)
-        return sock, sock.remote
-
-    def getsockname(self) -> Address:
-        """Where it listens."""
-        return self.address
-
-    def setblocking(self, flag: bool) -> None:
-        """It never blocks."""
-
-    def close(self) -> None:
-        """Listen no more; connections that were not accepted are reset. Twice does no harm."""
-        if self.closed:
-            return
-        if self.poller is not None:
-            self.poller.unregister(self)
-        self.closed = True
-        self.stack.unlisten(self)
-        while self.queue:
-            sock = self.queue.popleft()
-            sock.net.reset(sock)
-            sock.closed = True
-            self.stack.sockets.pop(sock, None)
+            return failure(errno.EBADF)
+        if self.state == CONNECTING:
+            return failure(errno.EAGAIN)
+        return self._failed() if self.error else failure(errno.EPIPE)

@@ -10,19 +10,20 @@ TWO = "client-2:40001>server-1:8888#2"
 # ---------------------------------------------------------------- rows
 
 
-def test_servers_come_first_then_clients_and_the_world_last():
+def test_servers_come_first_then_clients_then_other_hosts_and_the_world_last():
     noted: list[Noted] = [
         ("", "fault", 1),
         ("client-10", "call", "x"),
         ("client-2", "connect", "client-2:1>store:80#1"),
     ]
-    noted += [("server-10", "boot"), ("server-9", "accept", TWO), ("store", "log", "info", "")]
+    noted += [("server-10", "crash"), ("server-9", "accept", TWO), ("store", "log", "info", ""), ("director", "boot")]
     assert rows(traced(*noted).entries) == [
         ("server-9", "server"),
         ("server-10", "server"),
         ("store", "server"),
         ("client-2", "client"),
         ("client-10", "client"),
+        ("director", "host"),
         ("", "world"),
     ]
 

@@ -145,6 +145,19 @@ def test_runs_do_not_part_because_a_stream_was_cut_into_other_pieces():
     assert divergence(traced(*cut), traced(*whole)) is None
 
 
+def test_runs_do_not_part_because_a_connection_is_accepted_after_its_first_bytes():
+    assert divergence(traced(*RUN[:2], RUN[3], RUN[4], RUN[2], RUN[5]), traced(*RUN)) is None
+    parting = divergence(traced(*RUN[:2], *RUN[3:]), traced(*RUN))
+    assert parting is not None
+    assert (parting.failing, parting.passing) == (None, (1.0, *RUN[2]))
+
+
+def test_runs_do_not_part_because_the_same_fault_has_another_number_and_lasts_longer():
+    one, other = ("", "fault", 3, "pause", "server-1", 0.25), ("", "fault", 4, "pause", "server-1", 2.5)
+    assert divergence(traced(one), traced(other)) is None
+    assert divergence(traced(one), traced((*other[:4], "server-2", 0.25))) is not None
+
+
 def test_runs_do_not_part_because_things_on_different_hosts_came_in_another_order():
     ones = [("a", "log", "info", str(number)) for number in range(3)]
     others = [("b", "log", "info", str(number)) for number in range(3)]
@@ -201,7 +214,7 @@ def test_the_parting_of_runs_can_be_read():
             "           0.000000  server-1  boot",
             "           0.500000  client-1  connect  client-1:40001>server-1:8888#3",
             "  failing  1.000000  server-1  crash",
-            "  passing  1.000000  server-1  accept   client-1:40001>server-1:8888#3",
+            "  passing  2.000000  server-1  receive  client-1:40001>server-1:8888#3  412 bytes  crc 00000001",
         ]
     )
     assert str(divergence(traced(*RUN[:1]), traced(*RUN))).splitlines()[1:] == [

@@ -26,6 +26,8 @@ SAFE = 1 << 53  # whole numbers from here on are no longer exact in a browser
 PAGES = importlib.resources.files("totohio.sim").joinpath("pages")
 SCRIPTS = ("model.js", "scale.js", "glyphs.js", "paint.js", "overview.js", "hitting.js", "listing.js", "main.js")
 
+SERVING = {"accept", "crash", "kill", "pause", "restart", "sync"}  # what only servers do, or have done to them
+CALLING = {"call", "connect"}
 DOWN = {"crash", "kill", "exit"}  # what takes a server down
 UP = {"boot", "restart"}
 MOMENTARY = {"reset", "step_clock"}  # faults that do not last
@@ -135,15 +137,16 @@ def _failed(entries: Sequence[Entry]) -> int:
 
 
 def rows(entries: Sequence[Entry]) -> list[tuple[str, str]]:
-    """Give the names of the hosts and what they are: servers first, then clients, at last the world."""
+    """Give the names of the hosts and what they are: servers, clients, hosts that are neither, at last the world."""
     names = {entry[1]: None for entry in entries}
-    serving = {entry[1] for entry in entries if entry[2] in {"accept", "boot", "exit", "restart"}}
-    for connection in {entry[3] for entry in entries if entry[2] == "connect" and len(entry) > 3}:
-        serving.add(parties(str(connection))[1])
-    calling = {entry[1] for entry in entries if entry[2] == "call"}
-    roles = {name: "server" if name in serving and name not in calling else "client" for name in names}
-    roles[""] = "world"
-    return sorted(roles.items(), key=lambda item: (("server", "client", "world").index(item[1]), _natural(item[0])))
+    called = {parties(str(entry[3]))[1] for entry in entries if entry[2] == "connect" and len(entry) > 3}
+    serving = called | {entry[1] for entry in entries if entry[2] in SERVING}
+    calling = {entry[1] for entry in entries if entry[2] in CALLING}
+    roles = {
+        name: "server" if name in serving else "client" if name in calling else "host" for name in names if name != ""
+    }
+    order = ("server", "client", "host")
+    return [*sorted(roles.items(), key=lambda item: (order.index(item[1]), _natural(item[0]))), ("", "world")]
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

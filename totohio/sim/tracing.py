@@ -2,7 +2,8 @@
 
 A host's own history is all that it can know of the world. Two runs are therefore compared host by host, and the order
 in which things happened on different hosts counts only as far as one of them could notice it. Into how many pieces a
-stream of bytes was cut is how, not what: pieces that follow each other on one connection are one.
+stream of bytes was cut is how, not what: pieces that follow each other on one connection are one. When a process takes
+a connection from its kernel is compared only with when it takes others, for bytes may have come before.
 """
 
 import re
@@ -147,8 +148,10 @@ COMPARED: Mapping[str, tuple[Callable[[Detail], Hashable], ...]] = {
     "end": (_hosts, _any, _any),
     "reset": (_hosts, _any, _any),
     "close": (_hosts, _any, _any),
+    "fault": (_any, _same, _hosts, _any),  # its number among those drawn, its kind, what it hits, how many seconds
 }
 PIECES = frozenset({"send", "receive"})  # of streams of bytes, which are cut anyhow
+APART = frozenset({"accept"})  # kinds that are in order among themselves only
 
 
 def essence(entry: Entry) -> Hashable:
@@ -198,14 +201,14 @@ def divergence(failing: Trace, passing: Trace) -> Divergence | None:
     """
     if failing.dropped or passing.dropped:
         raise ValueError("the runs cannot be compared: a trace has forgotten its oldest entries")
-    expected: dict[str, list[tuple[Hashable, int]]] = {}
-    for index, what in _happenings(passing):
-        expected.setdefault(passing.entries[index][1], []).append((what, index))
-    ahead = {host: iter(happenings) for host, happenings in expected.items()}
+    expected: dict[Hashable, list[tuple[Hashable, int]]] = {}
+    for index, history, what in _happenings(passing):
+        expected.setdefault(history, []).append((what, index))
+    ahead = {history: iter(happenings) for history, happenings in expected.items()}
     nothing: Iterator[tuple[Hashable, int]] = iter(())
-    for index, what in _happenings(failing):
+    for index, history, what in _happenings(failing):
         entry = failing.entries[index]
-        counterpart, place = next(ahead.get(entry[1], nothing), (None, -1))
+        counterpart, place = next(ahead.get(history, nothing), (None, -1))
         if what != counterpart:
             return _parting(failing, index, entry, None if place < 0 else passing.entries[place])
     rest = [place for happenings in ahead.values() for _, place in happenings]
@@ -214,16 +217,16 @@ def divergence(failing: Trace, passing: Trace) -> Divergence | None:
     return None
 
 
-def _happenings(trace: Trace) -> Iterator[tuple[int, Hashable]]:
-    """Give what happened and the index of its entry; of pieces that follow each other only the first."""
+def _happenings(trace: Trace) -> Iterator[tuple[int, Hashable, Hashable]]:
+    """Give the index of each entry, the history to which it belongs, and what happened; of pieces only the first."""
     last: dict[tuple[str, Detail], str] = {}  # what a host did last on a connection
     for index, entry in enumerate(trace.entries):
         _, host, kind, *details = entry
-        if kind in COMPARED and details:
-            before, last[host, details[0]] = last.get((host, details[0])), kind
-            if kind in PIECES and kind == before:
+        if kind in PIECES and details:
+            if last.get((host, details[0])) == kind:
                 continue
-        yield index, essence(entry)
+            last[host, details[0]] = kind
+        yield index, (host, kind if kind in APART else ""), essence(entry)
 
 
 def _parting(failing: Trace, index: int, entry: Entry | None, other: Entry | None) -> Divergence:

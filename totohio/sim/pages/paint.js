@@ -78,10 +78,12 @@ function draw() {
   pen.font = FONT;
   pen.textBaseline = "middle";
   drawRows(pen);
-  for (const span of spans) drawSpan(pen, span);
+  const tags = []; // to be written over the messages
+  for (const span of spans) drawSpan(pen, span, tags);
   const met = new Set();
   for (const call of calls) drawCall(pen, call, met);
   drawMessages(pen);
+  for (const text of tags) tag(pen, ...text);
   drawMarks(pen);
   drawFailure(pen);
   drawChosen(pen);
@@ -154,7 +156,7 @@ function scrollTo(top) {
   redraw();
 }
 
-function drawSpan(pen, span) {
+function drawSpan(pen, span, tags) {
   const members = span.members;
   if (!members[0].shown) return;
   const left = Math.max(-3, x(span.from));
@@ -186,7 +188,7 @@ function drawSpan(pen, span) {
       pen.globalAlpha = faint;
       box(pen, color, left, top, 1.5, height);
       if (span.ends) box(pen, color, right - 1.5, top, 1.5, height);
-      tag(pen, `${doing(span)} · ${lasting(span.to - span.from)}`, color, left + 8, right, top + height - 12);
+      if (faint === 1) tags.push([`${doing(span)} · ${lasting(span.to - span.from)}`, color, left + 8, right, top + height - 12]);
     }
     pen.globalAlpha = 1;
     drawn.boxes.push({left, top, right, bottom: top + height, span, entry: members[0]});

@@ -3,7 +3,7 @@
 from typing import Any
 
 from totohio import TaskQueue, TotoException
-from totohio.sim.calling import Client
+from totohio.sim.asking import Client
 from totohio.sim.worlding import Script, World
 
 
@@ -35,7 +35,9 @@ def calls(world: World, *, clients: int = 3, count: int = 10) -> list[list[Any]]
         for number in range(count):
             try:
                 results.append((yield client.call("add", {"a": number})))
-            except (OSError, TotoException) as error:
+            except TotoException as error:
+                results.append(f"error {error.code}")
+            except OSError as error:
                 results.append(type(error).__name__)
         return results
 

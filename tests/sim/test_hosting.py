@@ -5,12 +5,16 @@ from typing import Any
 import pytest
 
 from totohio.base.doing import Doer
-from totohio.sim.calling import Client
+from totohio.sim.asking import Client
 from totohio.sim.hosting import Process, ProcessDied
 from totohio.sim.worlding import Script, World
 
 NAP = "def invoke(handler, parameters):\n    yield parameters['seconds']\n    return 'slept'\n"
-NOW = "def invoke(handler, parameters):\n    clock = handler.environment.clock\n    return clock.now(), clock.monotonic()\n"
+NOW = (
+    "def invoke(handler, parameters):\n"
+    "    clock = handler.environment.clock\n"
+    "    return clock.now(), clock.monotonic()\n"
+)
 WRITE = (
     "def invoke(handler, parameters):\n"
     "    with handler.environment.files.open('/notes', 'ab') as file:\n"

@@ -11,7 +11,7 @@ import pytest
 from tests.sim.scenarios import METHODS, calls, mixture
 from totohio import SettingsError, TotoException
 from totohio.base.doing import Doer
-from totohio.sim.calling import Client
+from totohio.sim.asking import Client
 from totohio.sim.checking import CheckFailed
 from totohio.sim.profiles import PROFILES
 from totohio.sim.scheduling import Stuck

@@ -1,1 +1,73 @@
-"""The simulated world: servers, clients, network, disks and faults on virtual time, replayed from one seed."""
+"""The simulated world: servers, clients, network, disks and faults on virtual time, replayed from one seed.
+
+It is a kit for tests: of totohio, of methods written for it, and of Doers that run beside it.
+"""
+
+from totohio.sim.asking import Client
+from totohio.sim.checking import CheckFailed
+from totohio.sim.drawing import timeline
+from totohio.sim.escaping import EscapeError
+from totohio.sim.faulting import Fault
+from totohio.sim.histories import ANY, History, Operation
+from totohio.sim.hosting import Host, Process, ProcessDied
+from totohio.sim.linearizing import NotLinearizable, Undecided, check_linearizable
+from totohio.sim.loading import Load, Sample
+from totohio.sim.models import Counter, Map, Model, Register
+from totohio.sim.plotting import latency_plot
+from totohio.sim.profiles import PROFILES, Profile
+from totohio.sim.ruling import Rule, delay, drop, hold, one_way, partition, refuse, reset_nth
+from totohio.sim.running import explore, sim
+from totohio.sim.scheduling import Stuck
+from totohio.sim.seeding import Dice
+from totohio.sim.sweeping import DeterminismError, Sweep
+from totohio.sim.tracing import Trace
+from totohio.sim.visiting import visit
+from totohio.sim.worlding import World
+
+__all__ = [
+    # worlds
+    "sim",
+    "explore",
+    "Sweep",
+    "World",
+    "Host",
+    "Process",
+    "Client",
+    "visit",
+    "Load",
+    "Sample",
+    "Dice",
+    # roughness
+    "Profile",
+    "PROFILES",
+    "Fault",
+    "Rule",
+    "partition",
+    "one_way",
+    "hold",
+    "drop",
+    "delay",
+    "reset_nth",
+    "refuse",
+    # what must hold
+    "check_linearizable",
+    "History",
+    "Operation",
+    "ANY",
+    "Model",
+    "Register",
+    "Counter",
+    "Map",
+    # what goes wrong
+    "CheckFailed",
+    "NotLinearizable",
+    "Undecided",
+    "EscapeError",
+    "ProcessDied",
+    "Stuck",
+    "DeterminismError",
+    # pictures
+    "Trace",
+    "timeline",
+    "latency_plot",
+]

@@ -153,7 +153,7 @@ def _reset(world: "World", fault: Fault) -> bool:
 
 
 def _rule(world: "World", fault: Fault, rule: Rule) -> bool:
-    fault.hit = str(rule)
+    fault.hit = str(rule).removeprefix(f"{fault.kind} ")
     world.net.rules.append(rule)
 
     def end() -> None:

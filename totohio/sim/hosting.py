@@ -215,9 +215,11 @@ class Process:
     def start(self, boot: Boot) -> None:
         """Make its Doers and enter them."""
         self.host._note("boot")
-        watch, here.watch = here.watch, None  # hio takes the time for a Doist, which is not the simulated code's doing
-        self.doist = PollingDoist(tyme=self.world.tyme, clock=self.environment.clock)
-        here.watch = watch
+        watched, here.entered = here.entered, None  # hio takes the time for a Doist: not the simulated code's doing
+        try:
+            self.doist = PollingDoist(tyme=self.world.tyme, clock=self.environment.clock)
+        finally:
+            here.entered = watched
         with self._inside():
             self.doist.doers = list(boot(self))
             self.host._charge()

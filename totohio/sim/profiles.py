@@ -88,3 +88,14 @@ PROFILES: Mapping[str, Profile] = {
         ),
     )
 }
+
+
+def profile(name: str) -> Profile:
+    """Give the profile of that name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if name not in PROFILES:
+        raise ValueError(f"faults: expected one of {', '.join(PROFILES)}, got {name!r}")
+    return PROFILES[name]

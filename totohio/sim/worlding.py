@@ -18,11 +18,13 @@ from totohio.sim.escaping import Watch
 from totohio.sim.faulting import Plan
 from totohio.sim.hosting import Boot, Host, Process
 from totohio.sim.isolating import Modules, Source, folder, package
+from totohio.sim.loading import Load, Loader, poisson
 from totohio.sim.networking import Net
-from totohio.sim.profiles import PROFILES
+from totohio.sim.profiles import Profile, profile
 from totohio.sim.scheduling import Schedule, Stuck
 from totohio.sim.seeding import Dice
 from totohio.sim.tracing import Trace
+from totohio.sim.visiting import Workload, perform
 
 EPOCH = 1_800_000_000.0  # Unix seconds at tyme 0: 2027-01-15T08:00:00Z
 LIMIT = 3600.0  # seconds of tyme that `run` gives scripts to be done, unless it is told otherwise
@@ -49,7 +51,7 @@ class World(Schedule):
         self,
         seed: int = 0,
         *,
-        faults: str = "sunny",
+        faults: str | Profile = "sunny",
         without: Collection[int] = frozenset(),
         epoch: float = EPOCH,
         allow: Collection[str] = frozenset(),
@@ -58,7 +60,7 @@ class World(Schedule):
 
         Args:
             seed: Decides all that chance decides.
-            faults: How rough it is: still, sunny, stormy or radioactive; see `totohio.sim.profiles`.
+            faults: How rough it is: still, sunny, stormy or radioactive, or a `Profile` of one's own.
             without: Indices of drawn faults that are not to happen.
             epoch: The wall time at tyme 0, Unix seconds.
             allow: What simulated code may reach for though it is not simulated, such as "time.monotonic".
@@ -66,9 +68,7 @@ class World(Schedule):
         Raises:
             ValueError: There is no such profile.
         """
-        if faults not in PROFILES:
-            raise ValueError(f"faults: expected one of {', '.join(PROFILES)}, got {faults!r}")
-        self.profile = PROFILES[faults]
+        self.profile = faults if isinstance(faults, Profile) else profile(faults)
         self.dice = Dice(seed)
         super().__init__(self.dice.branch("order") if self.profile.latency else None)
         self.seed = seed
@@ -238,9 +238,8 @@ class World(Schedule):
             timeout: Seconds that it waits for a reply; zero for ever, None is a minute.
         """
         name = name or f"client-{sum(1 for each in self.hosts if each.startswith('client-')) + 1}"
-        address: Any = server if not isinstance(server, Host) else server.path or (server.name, server.port)
         caller = self._caller(name)
-        client = caller[1].client(address, name=name, timeout=timeout)
+        client = caller[1].client(self._address(server), name=name, timeout=timeout, observer=partial(self.note, name))
         self._callers[client] = caller
         return client
 
@@ -257,6 +256,13 @@ class World(Schedule):
         Returns:
             A Future with what it returns.
         """
+        if on is None and self._director is None:
+            self._director = self._caller("director")
+        caller = self._callers[on] if on is not None else self._director
+        assert caller is not None
+        return self._start(*caller, script, name)
+
+    def _start(self, process: Process, caller: CallerDoer, script: Script, name: str) -> Future[Any]:
         future: Future[Any] = Future()
         number = self.number()
         self._scripts[number] = name or getattr(script, "__qualname__", repr(script))
@@ -269,27 +275,24 @@ class World(Schedule):
                 future.set_exception(error)
                 self.fail(error)
 
-        if on is None and self._director is None:
-            self._director = self._caller("director")
-        caller = self._callers[on] if on is not None else self._director
-        assert caller is not None
-        process, doer = caller
-        self.soon(process.do, doer.spawn, script, done)
+        self.soon(process.do, caller.spawn, script, done)
         return future
 
-    def visit(
-        self, server: Host, script: Callable[[Client], Script], *, clients: int = 1, timeout: float | None = None
-    ) -> list[Any]:
-        """Have clients run the same script at once, each its own ``script(client)``, and give what they return.
+    @staticmethod
+    def _address(server: Host | tuple[str, int] | str) -> tuple[str, int] | str:
+        return server if not isinstance(server, Host) else server.path or (server.name, server.port)
+
+    def visit(self, server: Host, script: Workload, *, clients: int = 1, timeout: float | None = None) -> list[Any]:
+        """Have clients do the same work at once, and give what they return; `totohio.sim.visit` is its twin.
 
         Args:
             server: Whom they call.
-            script: Makes each client's script.
+            script: Makes each client's script: called with the client, and its number from 0 if it takes one.
             clients: How many.
             timeout: Seconds that each waits for a reply; zero for ever, None is a minute.
         """
         made = [self.client(server, timeout=timeout) for _ in range(clients)]
-        futures = [self.spawn(script(client), client.name, on=client) for client in made]
+        futures = [self.spawn(perform(script, each, number), each.name, on=each) for number, each in enumerate(made)]
         self.run()
         return [future.result() for future in futures]
 
@@ -302,12 +305,47 @@ class World(Schedule):
         [result] = self.visit(server, script, timeout=0.0)
         return result
 
+    def load(
+        self,
+        server: Host,
+        method: str,
+        parameters: Any = None,
+        *,
+        rate: float,
+        seconds: float,
+        timeout: float | None = None,
+        name: str = "load",
+    ) -> Load:
+        """Have calls of a method come at random times, whatever becomes of those before, and run until all are answered.
+
+        Args:
+            server: Whom they call.
+            method: Its dotted name.
+            parameters: The same each time; or a function that gives the next call's.
+            rate: Calls a second, on average.
+            seconds: How long calls come.
+            timeout: Seconds that each waits for its reply; zero for ever, None is a minute.
+            name: Of the host that they come from.
+        """
+        process, caller = self._caller(name)
+        load = Load()
+        loader = Loader(
+            caller=caller,
+            clock=lambda: self.tyme,
+            client=lambda: caller.client(self._address(server), name=name, timeout=timeout),
+            load=load,
+        )
+        gaps = poisson(self.dice.branch("load", name), rate)
+        self._start(process, caller, loader.script(method, parameters, gaps, seconds), name)
+        self.run(limit=2 * seconds + LIMIT)
+        return load
+
     def _caller(self, name: str) -> tuple[Process, CallerDoer]:
         """Start a host that runs scripts."""
         found: list[CallerDoer] = []
 
         def boot(process: Process) -> list[Any]:
-            found.append(CallerDoer(process.environment, observer=partial(self.note, name)))
+            found.append(CallerDoer(process.environment))
             return found[-1:]
 
         process = self.host(name, boot, fallible=False).process

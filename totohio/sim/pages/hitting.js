@@ -5,18 +5,21 @@ const REACH = 5; // pixels from a line that still count
 function hit(pointX, pointY) {
   let best = null;
   let least = Infinity;
+  const world = pointY >= stage.floor;
   for (const mark of drawn.marks) {
+    if ((mark.entry.host === WORLD) !== world) continue;
     const distance = Math.hypot(mark.x - pointX, mark.y - pointY) - mark.size;
     if (distance < REACH && distance < least) [best, least] = [{entry: mark.entry}, distance];
   }
   if (best) return best;
-  for (const line of drawn.lines) {
+  for (const line of world ? [] : drawn.lines) {
     const distance = distanceTo(line, pointX, pointY);
     if (distance < REACH && distance < least) [best, least] = [{entry: line.entry, line}, distance];
   }
   if (best) return best;
   for (const name of ["bars", "boxes"]) {
     for (const area of drawn[name]) {
+      if (area.world !== world) continue;
       if (pointX < area.left - 2 || pointX > area.right + 2 || pointY < area.top || pointY > area.bottom) continue;
       const size = area.right - area.left;
       if (size < least) [best, least] = [{entry: area.entry, [name === "bars" ? "bar" : "box"]: area}, size];

@@ -70,9 +70,9 @@ function select(entry, {scroll = true, move = true} = {}) {
   if (entry && move) {
     reveal(entry.tyme);
     const row = stage.rows[entry.host];
-    const top = row.top - stage.scroll;
-    if (top < AXIS) scrollTo(row.top - AXIS);
-    else if (top + row.height > stage.height) scrollTo(row.top + row.height - stage.height);
+    const top = topOf(entry.host);
+    if (entry.host !== WORLD && top < AXIS) scrollTo(row.top - AXIS);
+    else if (entry.host !== WORLD && top + row.height > stage.floor) scrollTo(row.top + row.height - stage.floor);
   }
   list.toggleAttribute("aria-activedescendant", false);
   if (entry) list.setAttribute("aria-activedescendant", `entry-${numberOf(entry)}`);

@@ -48,6 +48,7 @@ function placeNames() {
   stage.rows.forEach((row, index) => {
     names[index].style.top = `${topOf(index)}px`;
     names[index].style.height = `${row.height}px`;
+    names[index].classList.toggle("low", row.height < 38);
   });
 }
 

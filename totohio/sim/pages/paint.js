@@ -36,10 +36,10 @@ function redraw() {
 function measure() {
   const lanes = Math.max(0, ...spans.map((span) => (span.lane ?? -1) + 1));
   const room = Math.max(300, window.innerHeight * 0.52) - AXIS;
-  const height = Math.max(44, Math.min(84, Math.floor(room / (hosts.length + lanes * 0.2))));
+  const height = Math.max(34, Math.min(84, Math.floor(room / (hosts.length + lanes * 0.2))));
   let top = AXIS;
   stage.rows = hosts.map((host) => {
-    const row = {top, height, line: top + Math.round(height * (host.role === "client" ? 0.36 : 0.5)), role: host.role};
+    const row = {top, height, line: top + Math.round(height * (host.role === "client" ? 0.34 : 0.5)), role: host.role};
     if (host.role === "world") {
       row.height = Math.max(40, 30 + lanes * (LANE + 3));
       row.line = top + 15;
@@ -50,6 +50,7 @@ function measure() {
   stage.content = top;
   stage.height = Math.min(top, Math.max(320, Math.round(window.innerHeight * 0.62)));
   stage.scroll = Math.max(0, Math.min(stage.scroll, stage.content - stage.height));
+  stage.floor = stage.height - stage.rows[WORLD].height; // the row of the world stays below the others, however many
   stage.ratio = window.devicePixelRatio || 1;
   scale.width = stage.canvas.clientWidth || 1000;
   overview.stale = true;
@@ -65,8 +66,9 @@ function resize(canvas, width, height) {
   return pen;
 }
 
-const lineOf = (row) => stage.rows[row].line - stage.scroll;
-const topOf = (row) => stage.rows[row].top - stage.scroll;
+const WORLD = hosts.length - 1;
+const topOf = (row) => (row === WORLD ? stage.floor : stage.rows[row].top - stage.scroll);
+const lineOf = (row) => topOf(row) + stage.rows[row].line - stage.rows[row].top;
 
 // ---------------------------------------------------------------- painting
 
@@ -78,13 +80,18 @@ function draw() {
   pen.font = FONT;
   pen.textBaseline = "middle";
   drawRows(pen);
-  const tags = []; // to be written over the messages
-  for (const span of spans) drawSpan(pen, span, tags);
-  const met = new Set();
-  for (const call of calls) drawCall(pen, call, met);
-  drawMessages(pen);
-  for (const text of tags) tag(pen, ...text);
-  drawMarks(pen);
+  within(pen, AXIS, stage.floor, () => {
+    const tags = []; // to be written over the messages
+    const met = new Set();
+    for (let row = 0; row < WORLD; row++) box(pen, paint.life, x(START), lineOf(row) - 0.75, x(END) - x(START), 1.5);
+    for (const span of spans) drawSpan(pen, span, false, tags);
+    for (const call of calls) drawCall(pen, call, met);
+    drawMessages(pen);
+    for (const text of tags) tag(pen, ...text);
+    drawMarks(pen, false);
+  });
+  for (const span of spans) drawSpan(pen, span, true, []);
+  drawMarks(pen, true);
   drawFailure(pen);
   drawChosen(pen);
   drawAxis(pen);
@@ -94,10 +101,19 @@ function draw() {
   markSeen();
 }
 
+function within(pen, top, bottom, paintIt) {
+  pen.save();
+  pen.beginPath();
+  pen.rect(0, top, scale.width, bottom - top);
+  pen.clip();
+  paintIt();
+  pen.restore();
+}
+
 function drawRows(pen) {
   stage.rows.forEach((row, index) => {
     const top = topOf(index);
-    if (index % 2) box(pen, paint.stripe, 0, top, scale.width, row.height);
+    box(pen, index % 2 ? paint.stripe : paint.panel, 0, top, scale.width, row.height);
     box(pen, paint.edge, 0, top, scale.width, 1);
   });
   scale.knots.forEach(([from, , idle], index) => {
@@ -105,9 +121,6 @@ function drawRows(pen) {
     const [left, right] = [x(from), x(scale.knots[index + 1][0])];
     if (right < 0 || left > scale.width) return;
     box(pen, hatch(pen, paint.faint, 0.45), left, AXIS, right - left, stage.content);
-  });
-  stage.rows.forEach((row, index) => {
-    if (row.role !== "world") box(pen, paint.life, x(START), lineOf(index) - 0.75, x(END) - x(START), 1.5);
   });
 }
 
@@ -156,7 +169,7 @@ function scrollTo(top) {
   redraw();
 }
 
-function drawSpan(pen, span, tags) {
+function drawSpan(pen, span, world, tags) {
   const members = span.members;
   if (!members[0].shown) return;
   const left = Math.max(-3, x(span.from));
@@ -164,10 +177,11 @@ function drawSpan(pen, span, tags) {
   if (right < 0 || left > scale.width) return;
   const faint = members.every((entry) => entry.dim) ? 0.25 : 1;
   for (const index of span.rows) {
+    if ((index === WORLD) !== world) continue;
     const row = stage.rows[index];
     let [top, height] = [topOf(index) + 1, row.height - 1];
     const color = paint[span.kind];
-    if (row.role === "world" && span.kind === "fault") {
+    if (world) {
       [top, height] = [topOf(index) + 27 + span.lane * (LANE + 3), LANE];
       pen.globalAlpha = 0.28 * faint;
       rounded(pen, left, top, right - left, height, 4, color);
@@ -191,7 +205,7 @@ function drawSpan(pen, span, tags) {
       if (faint === 1) tags.push([`${doing(span)} · ${lasting(span.to - span.from)}`, color, left + 8, right, top + height - 12]);
     }
     pen.globalAlpha = 1;
-    drawn.boxes.push({left, top, right, bottom: top + height, span, entry: members[0]});
+    drawn.boxes.push({left, top, right, bottom: top + height, span, world, entry: members[0]});
   }
 }
 
@@ -206,9 +220,9 @@ function drawCall(pen, call, met) {
   if (right < 0 || left > scale.width) return;
   const row = stage.rows[call.from.host];
   const lanes = lanesOf(call.from.host);
-  const room = row.top + row.height - row.line - 12;
+  const room = row.top + row.height - row.line - 9;
   const height = Math.max(3, Math.min(18, Math.floor(room / lanes) - (lanes > 1 ? 2 : 0)));
-  const top = row.line - stage.scroll + 7 + (room / lanes) * (call.lane % lanes);
+  const top = lineOf(call.from.host) + 6 + (room / lanes) * (call.lane % lanes);
   const color = !call.to ? paint.open : isWrong(call.to) ? paint.wrong : paint.call;
   const faint = call.from.dim && (!call.to || call.to.dim) ? 0.15 : 1;
   if (right - left <= 3) {
@@ -223,7 +237,7 @@ function drawCall(pen, call, met) {
   else box(pen, color, left, top, right - left, height);
   if (height >= 12 && faint === 1) inside(pen, callText(call), paint.text, left + 5, right, top + height / 2 + 0.5);
   pen.globalAlpha = 1;
-  drawn.bars.push({left, top, right, bottom: top + height, call, entry: call.from});
+  drawn.bars.push({left, top, right, bottom: top + height, call, world: false, entry: call.from});
 }
 
 function lanesOf(host) {
@@ -315,10 +329,10 @@ function strokeMessage(pen, line, head, width) {
   }
 }
 
-function drawMarks(pen) {
+function drawMarks(pen, world) {
   const met = new Set();
   for (const entry of entries) {
-    if (!entry.shown) continue;
+    if (!entry.shown || (entry.host === WORLD) !== world) continue;
     const place = x(entry.tyme);
     if (place < -10 || place > scale.width + 10) continue;
     const mark = markOf(entry);

@@ -270,3 +270,7 @@ def test_a_format_without_its_package_is_an_error_that_says_what_to_install(
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: None)
     assert f"pip install '{package}' (from argument)" in failure(arguments={name: True})
     assert getattr(load(arguments={name: False}, environ={}), name) is False
+
+
+def test_what_is_asked_of_simulated_tests_is_no_option():
+    assert load(environ={"TOTOHIO_SIM_SEEDS": "5", "TOTOHIO_PORT": "4"}).port == 4

@@ -5,11 +5,18 @@ import sys
 from collections.abc import Sequence
 
 from totohio.base.errors import SettingsError, TotohioError
-from totohio.cli import call, methods, new, serve, settings
+from totohio.cli import call, methods, new, serve, settings, sim
 from totohio.cli.parsing import Command, UsageError, parse
 from totohio.cli.printing import silence
 
-COMMANDS: tuple[Command, ...] = (serve.COMMAND, call.COMMAND, methods.COMMAND, settings.COMMAND, new.COMMAND)
+COMMANDS: tuple[Command, ...] = (
+    serve.COMMAND,
+    call.COMMAND,
+    methods.COMMAND,
+    settings.COMMAND,
+    new.COMMAND,
+    sim.COMMAND,
+)
 
 FAILED = 1
 MISUSED = 2

@@ -1,0 +1,240 @@
+"""``totohio sim`` runs simulated tests with many seeds in several processes, or one seed again."""
+
+import importlib.util
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from tests.processes import LONG, until
+from totohio.cli import main, simulating
+
+HEAD = "import pytest\nfrom totohio.sim.running import sim\n\n"
+SEVEN = (
+    HEAD
+    + """
+@sim(seeds=20, faults="sunny")
+def test_luck(world):
+    print("rolling", world.seed)
+    assert world.seed % 8 != 7, "no luck"
+"""
+)
+RAIN = (
+    HEAD
+    + """
+@sim(seeds=6, faults="sunny")
+def test_rain(world):
+    world.sometimes("it rains", world.seed == 3)
+
+def test_plain():
+    assert False
+"""
+)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_first_seed_that_fails_is_reported_and_nothing_else(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    (tmp_path / "test_luck.py").write_text(SEVEN)
+    assert main(["sim", "test_luck.py"]) == 1
+    out, err = capfd.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[:3] == ["test_luck.py::test_luck fails with seed 7:", "", "Traceback (most recent call last):"]
+    assert "AssertionError: no luck" in lines
+    assert "replay:    totohio sim test_luck.py::test_luck --seed 7" in lines
+    assert "timeline:  .totohio-sim/test_luck-seed-7.html" in lines
+    assert re.fullmatch(r"8 seeds in [\d.]+ s \(\d+ a second\): 1 fails", lines[-1])
+    assert (tmp_path / ".totohio-sim" / "test_luck-seed-7.html").exists()
+    assert "passed" not in out
+    assert "rolling" not in out
+
+
+def test_one_seed_is_run_with_what_it_prints(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    (tmp_path / "test_luck.py").write_text(SEVEN)
+    assert main(["sim", "test_luck.py::test_luck", "--seed", "7", "--faults", "still"]) == 1
+    out = capfd.readouterr().out
+    assert out.count("rolling 7\n") == 1
+    assert "fails with seed 7:" in out
+    assert "replay:    totohio sim test_luck.py::test_luck --seed 7 --faults still\n" in out
+
+
+def test_going_on_finds_all_seeds_that_fail_and_reports_those_alike_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    (tmp_path / "test_luck.py").write_text(SEVEN)
+    assert main(["sim", "test_luck.py", "--first", "5", "--seeds", "30", "--jobs", "2", "--keep-going"]) == 1
+    out = capfd.readouterr().out
+    assert "test_luck.py::test_luck fails with 4 seeds (7, 15, 23, 31):\n" in out
+    assert out.count("replay:") == 1
+    assert "--seed 7\n" in out
+    assert "30 seeds in " in out
+    assert out.endswith(": 4 fail\n")
+
+
+def test_what_sometimes_holds_is_counted_over_all_jobs(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    (tmp_path / "test_rain.py").write_text(RAIN)
+    assert main(["sim", "test_rain.py", "--jobs", "2"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == 'test_rain.py::test_rain: sometimes "it rains" held in 1 of 6 runs'
+    assert re.fullmatch(r"6 seeds in [\d.]+ s \(\d+ a second\): none fails", lines[1])
+
+
+@pytest.mark.parametrize(("seeds", "status"), [("6", 1), ("5", 0)])
+def test_what_never_holds_in_a_whole_sweep_fails_it(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], seeds: str, status: int
+):
+    (tmp_path / "test_rain.py").write_text(RAIN)
+    assert main(["sim", "test_rain.py", "--first", "10", "--seeds", seeds]) == status
+    out = capfd.readouterr().out
+    assert ('test_rain.py::test_rain: sometimes "it rains" never held in 6 runs' in out) is (status == 1)
+
+
+def test_every_seed_can_be_run_twice(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    source = """
+from itertools import count
+NUMBER = count()
+
+@sim(seeds=20, faults="sunny")
+def test_number(world):
+    if world.seed == 9:
+        world.note("", "number", next(NUMBER))
+"""
+    (tmp_path / "test_number.py").write_text(HEAD + source)
+    assert main(["sim", "test_number.py"]) == 0
+    assert main(["sim", "test_number.py", "--check-determinism"]) == 1
+    out = capfd.readouterr().out
+    assert "DeterminismError: two runs of seed 9 differ\n" in out
+    assert "replay:    totohio sim test_number.py::test_number --seed 9 --check-determinism\n" in out
+
+
+def test_what_goes_wrong_around_a_simulation_is_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    source = """
+@pytest.fixture
+def bank():
+    raise LookupError("no bank is open")
+
+@sim(seeds=20)
+def test_bank(world, bank):
+    pass
+"""
+    (tmp_path / "test_bank.py").write_text(HEAD + source)
+    assert main(["sim", "test_bank.py"]) == 1
+    out = capfd.readouterr().out
+    assert "test_bank.py::test_bank:\n" in out
+    assert "LookupError: no bank is open" in out
+    (tmp_path / "test_bank.py").write_text("nonsense!")
+    assert main(["sim", "test_bank.py"]) == 1
+    assert "SyntaxError" in capfd.readouterr().out
+
+
+def test_a_function_is_run_without_pytest(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    source = "def transfer(world):\n    world.run(1)\n    assert world.seed != 3 or world.profile.name != 'sunny'\n"
+    (tmp_path / "bank.py").write_text(source)
+    assert main(["sim", "bank:transfer", "--seeds", "5", "--faults", "sunny"]) == 1
+    assert "replay:    totohio sim bank:transfer --seed 3 --faults sunny\n" in capfd.readouterr().out
+    assert main(["sim", "bank:transfer", "--seeds", "5", "--faults", "still"]) == 0
+    assert main(["sim", "bank:missing"]) == 2
+    assert "bank:missing: module 'bank' has no attribute 'missing'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("missing.py", "missing.py: file or directory not found: missing.py"),
+        ("test_rain.py::test_plain", "test_rain.py::test_plain: no test in it is simulated with @sim"),
+        ("test_rain.py --faults rainy", '--faults: expected one of still, sunny, stormy, radioactive, got "rainy"'),
+        ("test_rain.py --seed 3 --seeds 4", "--seed: one seed has no --seeds, --first or --jobs"),
+        ("test_rain.py --jobs 0", 'argument --jobs: expected a number from 1, got "0" (see totohio sim --help)'),
+        ("", "usage: totohio sim TEST (see totohio sim --help)"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(tmp_path: Path, capfd: pytest.CaptureFixture[str], words: str, error: str):
+    (tmp_path / "test_rain.py").write_text(RAIN)
+    assert main(["sim", *words.split()]) == 2
+    assert capfd.readouterr() == ("", f"totohio: {error}\n")
+
+
+def test_what_is_not_installed_is_named_with_what_brings_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(["sim", "test_rain.py"]) == 2
+    assert capfd.readouterr().err == "totohio: pytest is not installed: pip install 'totohio[sim]'\n"
+
+
+def test_without_a_terminal_there_is_a_line_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(simulating, "INTERVAL", 0.0)
+    (tmp_path / "test_rain.py").write_text(RAIN)
+    assert main(["sim", "test_rain.py"]) == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert re.fullmatch(r"0 of \? seeds, 0/s, failures: 0", lines[0])
+    assert re.fullmatch(r"6 of 6 seeds, \d+/s, failures: 0", lines[-1])
+
+
+def test_a_terminal_has_a_bar(tmp_path: Path):
+    (tmp_path / "test_rain.py").write_text(RAIN)
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    os.set_blocking(ours, False)
+    words = [sys.executable, "-m", "totohio", "sim", "test_rain.py"]
+    done = subprocess.run(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, timeout=LONG, check=True)
+    shown = os.read(ours, 1 << 20).decode()
+    for end in (ours, theirs):
+        os.close(end)
+    assert "failures=0" in shown
+    assert " seeds/s" in shown
+    assert b"none fails" in done.stdout
+
+
+def test_ctrl_c_ends_all_jobs(tmp_path: Path):
+    source = """
+import os, pathlib
+
+@sim(seeds=10**9, faults="sunny")
+def test_long(world):
+    pathlib.Path(f"job-{os.getpid()}").touch()
+"""
+    (tmp_path / "test_long.py").write_text(HEAD + source)
+    words = [sys.executable, "-m", "totohio", "sim", "test_long.py", "--jobs", "2"]
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        until(lambda: len(list(tmp_path.glob("job-*"))) == 2, "two jobs run")
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=LONG)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (130, "")
+    for path in tmp_path.glob("job-*"):
+        assert not Path("/proc", path.name.removeprefix("job-")).exists()
+
+
+def test_jobs_whose_parent_is_gone_end_by_themselves(tmp_path: Path):
+    source = """
+import os, pathlib
+
+@sim(seeds=10**9, faults="sunny")
+def test_long(world):
+    pathlib.Path(f"job-{os.getpid()}").touch()
+"""
+    (tmp_path / "test_long.py").write_text(HEAD + source)
+    words = [sys.executable, "-m", "totohio", "sim", "test_long.py"]
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until(lambda: list(tmp_path.glob("job-*")), "a job runs")
+    finally:
+        process.kill()
+        process.wait(LONG)
+    [path] = tmp_path.glob("job-*")
+    until(lambda: not Path("/proc", path.name.removeprefix("job-")).exists(), "the job ends")

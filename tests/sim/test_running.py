@@ -1,20 +1,23 @@
 """A simulated test runs in a world for each seed, and fails with the first seed that does."""
 
-import gc
-import logging
+import contextlib
 import os
-import sys
-import weakref
+import re
+import shlex
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hio.base.doing import Doer
 
+from tests.sim.scenarios import add
 from tests.sim.worlds import ToyWorld
-from totohio.sim.checking import CheckFailed
-from totohio.sim.running import explore, scenario_of, sim
-from totohio.sim.sweeping import DeterminismError, Sweep
+from totohio.base.futures import Future
+from totohio.sim.calling import Client
+from totohio.sim.running import scenario_of, sim
+from totohio.sim.worlding import Script, World
 
 pytest_plugins = ["pytester"]
 
@@ -33,10 +36,6 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in [name for name in os.environ if name.startswith("TOTOHIO_SIM_")]:
         monkeypatch.delenv(variable)
-
-
-def toy(function: Callable[[ToyWorld], object], **options: Any) -> Sweep:
-    return explore(function, **({"factory": ToyWorld, "faults": "sunny", "seeds": 20} | options))
 
 
 def note(error: BaseException) -> str:
@@ -175,237 +174,107 @@ def test_a_simulated_test_can_be_told_from_others():
     scenario = scenario_of(test)
     assert scenario is not None
     assert (scenario.seeds, scenario.faults) == (7, "stormy")
-    assert scenario_of(toy) is None
+    assert scenario_of(note) is None
 
 
-# ---------------------------------------------------------------- a sweep
+# ---------------------------------------------------------------- in a real world
 
 
-def test_each_seed_has_a_world_of_its_own_which_settles():
-    worlds: list[ToyWorld] = []
-
-    def body(world: ToyWorld) -> None:
-        worlds.append(world)
-        world.eventually("it is late", lambda: world.tyme >= 3, within=5)
-
-    found = toy(body, seeds=4, first=6, check_determinism=False, steps=3)
-    assert [world.seed for world in worlds] == [6, 7, 8, 9]
-    assert all(world.tyme == 3.0 for world in worlds)
-    assert (found.runs, found.sometimes) == (4, {})
-    assert found.seconds > 0
+def escape(handler: object, parameters: object) -> float:
+    return time.time()
 
 
-def test_a_sweep_ends_with_the_first_seed_that_fails():
-    seeds: list[int] = []
-
-    def body(world: ToyWorld) -> None:
-        seeds.append(world.seed)
-        world.run()
-        assert world.seed < 3
-
-    with pytest.raises(AssertionError) as caught:
-        toy(body, check_determinism=False)
-    assert seeds[:4] == [0, 1, 2, 3]
-    assert set(seeds) == {0, 1, 2, 3}
-    assert "seed 3, faults 'sunny'" in note(caught.value)
-    assert "compared: this run, and seed 2, which passes" in note(caught.value)
+def swallow(handler: object, parameters: object) -> None:
+    with contextlib.suppress(BaseException):
+        time.time()
 
 
-def test_a_sweep_that_keeps_going_tells_of_each_kind_of_failure(monkeypatch: pytest.MonkeyPatch):
-    def body(world: ToyWorld) -> None:
-        assert world.seed % 5, "five"
-        if world.seed % 7 == 0:
-            raise ValueError("seven")
+class Mortal(Doer):
+    """A Doer that dies."""
 
-    monkeypatch.setenv("TOTOHIO_SIM_KEEP_GOING", "yes")
-    with pytest.raises(AssertionError, match="five") as caught:
-        toy(body)
-    assert caught.value.__notes__[1].splitlines() == [
-        "all that failed:",
-        "  AssertionError: five (seeds 0, 5, 10, 15)",
-        "  ValueError: seven (seeds 7, 14)",
-    ]
+    def recur(self, tyme: float) -> bool:
+        assert tyme < 2, "it was mortal"
+        return False
 
 
-def test_one_seed_alone_is_compared_with_one_near_it(monkeypatch: pytest.MonkeyPatch):
-    def body(world: ToyWorld) -> None:
-        world.run()
-        assert world.seed not in (0, 16, 17)
-
-    for seed, near in ((17, 15), (0, 1)):
-        with pytest.raises(AssertionError) as caught:
-            toy(body, seeds=1, first=seed)
-        assert f"compared: this run, and seed {near}, which passes" in note(caught.value)
+def calls_what_escapes(world: World) -> None:
+    world.call(world.server(methods={"m": escape}), "m")
 
 
-def test_what_a_world_cannot_be_made_with_is_no_failure_of_a_seed():
-    with pytest.raises(TypeError, match="colour") as caught:
-        toy(lambda world: None, colour="blue")
-    assert not hasattr(caught.value, "__notes__")
+def calls_what_swallows_its_escape(world: World) -> None:
+    world.call(world.server(methods={"m": swallow}), "m")
 
 
-@pytest.mark.parametrize("kind", ["always", "eventually", "script", "exit"])
-def test_whatever_fails_in_a_world_is_reported(kind: str):
-    class World(ToyWorld):
-        def __exit__(self, *_: object) -> None:
-            assert kind != "exit"
-
-    def body(world: World) -> None:
-        if kind == "always":
-            world.always("it is early", lambda: world.tyme < 4)
-        elif kind == "eventually":
-            world.eventually("it is early", lambda: world.tyme < 4, within=1)
-        elif kind == "script":
-            world.hooks.append(lambda world: 1 / (world.tyme - 4))
-        world.run()
-
-    with pytest.raises((AssertionError, ZeroDivisionError)) as caught:
-        toy(body, factory=World)
-    assert "seed 0, faults 'sunny'" in note(caught.value)
-    assert "no fault is needed: it fails with faults 'still' as well" in note(caught.value)
-    assert isinstance(caught.value, CheckFailed) is (kind in ("always", "eventually"))
+def has_a_process_that_dies(world: World) -> None:
+    world.host("mortal", lambda process: [Mortal(tock=0.5)])
+    world.run(5)
 
 
-# ---------------------------------------------------------------- sometimes
+def has_a_script_that_fails(world: World) -> None:
+    def script() -> Script:
+        yield 3.0
+        raise LookupError("no such account")
+
+    world.spawn(script())
+    world.run()
 
 
-def test_a_sometimes_that_never_holds_fails_the_sweep():
-    def body(world: ToyWorld) -> None:
-        if world.seed == 1000:
-            world.sometimes("it rains")
+def has_a_script_that_waits_for_nothing(world: World) -> None:
+    def script() -> Script:
+        yield Future()
 
-    with pytest.raises(CheckFailed, match=r'^sometimes "it rains" never held in 20 runs \(seeds 0 to 19\)$'):
-        toy(body)
-
-
-@pytest.mark.parametrize("name", ["it snows", "it hails"])
-def test_a_sometimes_whose_name_is_not_in_the_source_is_known_once_it_is_asked_for_or_declared(name: str):
-    def body(world: ToyWorld) -> None:
-        world.sometimes("it " + "snows", name != "it snows")
-        world.sometimes("it " + "hails", name != "it hails")
-
-    with pytest.raises(CheckFailed, match=name):
-        toy(body)
-    with pytest.raises(CheckFailed, match="it thunders"):
-        toy(lambda world: None, sometimes=["it thunders"])
+    world.spawn(script())
+    world.run()
 
 
-def test_a_sometimes_is_counted_by_runs():
-    def body(world: ToyWorld) -> None:
-        for _ in range(3):
-            world.sometimes("odd", world.seed % 2)
+def has_a_script_without_end(world: World) -> None:
+    def script() -> Script:
+        while True:
+            yield 100.0
 
-    assert toy(body).sometimes == {"odd": 10}
-
-
-@pytest.mark.parametrize("seeds", ["1", "19"])
-def test_a_sweep_that_was_cut_is_not_judged_by_its_sometimes(seeds: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("TOTOHIO_SIM_SEEDS", seeds)
-    assert toy(lambda world: world.sometimes("it rains", False)).sometimes == {"it rains": 0}
+    world.spawn(script())
+    world.run()
 
 
-# ---------------------------------------------------------------- determinism
+def breaks_a_promise(world: World) -> None:
+    world.server(methods={"m": escape})
+    world.eventually("it is answered", lambda: False, within=5)
 
 
-def test_a_run_that_does_not_depend_on_its_seed_alone_is_found():
-    runs: list[int] = []
-
-    def body(world: ToyWorld) -> None:
-        world.run(3)
-        runs.append(1)
-        world.note("run", len(runs))
-
-    with pytest.raises(DeterminismError) as caught:
-        toy(body)
-    lines = str(caught.value).splitlines()
-    assert lines[:2] == ["two runs of seed 0 differ", "the two traces part at entry 3:"]
-    assert [line.split() for line in lines[2:]] == [
-        ["first", "3.000000", "toy", "run", "1"],
-        ["second", "3.000000", "toy", "run", "2"],
-    ]
-    assert "TOTOHIO_SIM_FIRST=0 TOTOHIO_SIM_SEEDS=1 TOTOHIO_SIM_CHECK_DETERMINISM=1 python" in note(caught.value)
-
-
-def test_a_run_that_ends_early_the_second_time_is_found():
-    runs: list[int] = []
-
-    def body(world: ToyWorld) -> None:
-        runs.append(1)
-        world.run(3 if len(runs) == 1 else 2)
-
-    with pytest.raises(DeterminismError, match="second  nothing more happens"):
-        toy(body)
-
-
-@pytest.mark.parametrize(("check", "count"), [(None, 22), (True, 40), (False, 20)])
-def test_how_many_seeds_run_twice_can_be_chosen(check: bool | None, count: int):
-    seeds: list[int] = []
-    toy(lambda world: seeds.append(world.seed), check_determinism=check)
-    assert len(seeds) == count
-
-
-def test_a_seed_that_fails_only_once_is_reported_as_not_deterministic():
-    runs: list[int] = []
-
-    def body(world: ToyWorld) -> None:
-        runs.append(1)
-        world.note("run", len(runs))
-        assert len(runs) > 1
-
-    with pytest.raises(AssertionError) as caught:
-        toy(body)
-    assert "the run is not deterministic: when it is made again, it passes" in note(caught.value)
-    assert "the two traces part at entry 0:" in note(caught.value)
-
-
-# ---------------------------------------------------------------- around a run
-
-
-def test_garbage_is_not_collected_in_a_run_but_between_runs():
-    class Garbage:
-        """Something that only the collector finds."""
-
-    gone: list[int] = []
-    states: set[bool] = set()
-
-    def body(world: ToyWorld) -> None:
-        garbage = Garbage()
-        garbage.itself = garbage  # type: ignore[attr-defined]
-        weakref.finalize(garbage, gone.append, world.seed).atexit = False
-        del garbage
-        before = len(gone)
-        assert [[] for _ in range(3000)]
-        states.add(gc.isenabled())
-        assert len(gone) == before
-
-    assert gc.isenabled()
-    toy(body, seeds=100)
-    assert gc.isenabled()
-    assert gc.get_freeze_count() == 0
-    assert states == {False}
-    assert len(gone) > 60
-
-
-def test_the_collector_is_on_again_after_a_failure():
-    with pytest.raises(ZeroDivisionError):
-        toy(lambda world: 1 / 0)
-    assert gc.isenabled()
-
-
-def test_only_the_first_run_of_a_seed_is_seen_and_stops_at_breakpoints(
-    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        pytest.param(calls_what_escapes, "EscapeError", marks=pytest.mark.expects_errors),  # its server logs it
+        (calls_what_swallows_its_escape, "EscapeError"),
+        (has_a_process_that_dies, "it was mortal"),
+        (has_a_script_that_fails, "LookupError: no such account"),
+        (has_a_script_that_waits_for_nothing, "nothing is left that could happen: .*script"),
+        (has_a_script_without_end, "not done after 3600 seconds: .*script"),
+        (breaks_a_promise, 'eventually "it is answered" did not hold within 5 s'),
+    ],
+)
+def test_whatever_fails_in_a_world_is_reported_with_what_replays_it(
+    function: Callable[[World], None], error: str, request: pytest.FixtureRequest
 ):
-    stops: list[int] = []
-    monkeypatch.setattr(sys, "breakpointhook", lambda: stops.append(1))
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  # its text is compared
+        sim(seeds=5)(function)()
+    assert re.search(error, f"{type(caught.value).__name__}: {caught.value}")
+    test = shlex.quote(request.node.nodeid)
+    assert f"\nseed 0, faults 'stormy'\nreplay:    totohio sim {test} --seed 0\n" in note(caught.value)
+    assert "faults:    no fault is needed: it fails with faults 'still' as well" in note(caught.value)
 
-    def body(world: ToyWorld) -> None:
-        print("seed", world.seed)
-        logging.getLogger("bank").warning("seed %d", world.seed)
-        breakpoint()
-        assert world.seed != 2
 
-    with pytest.raises(AssertionError):
-        toy(body, faults="radioactive")
-    assert capsys.readouterr() == ("seed 0\nseed 1\nseed 2\n", "")
-    assert caplog.messages == ["seed 0", "seed 1", "seed 2"]
-    assert len(stops) == 3
+def test_a_fault_of_a_real_world_is_found_and_the_point_where_it_strikes(request: pytest.FixtureRequest):
+    def body(world: World) -> None:
+        def script(client: Client) -> Script:
+            for n in range(10):
+                assert (yield client.call("add", {"a": n})) == n + 1
+
+        world.visit(world.server(methods={"add": add}), script, clients=3)
+
+    with pytest.raises(OSError, match="add: ") as caught:
+        sim()(body)()
+    text = note(caught.value)
+    [needed] = re.findall(r"faults:    .* needed:\n +fault (\d+): \w+ ", text)
+    assert re.search(rf"compared: the seed with only those faults, and without fault {needed}, which passes", text)
+    assert re.search(r"\n +failing +\d+\.\d+  ", text)

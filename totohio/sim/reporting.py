@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from totohio.sim.checking import CheckFailed
 from totohio.sim.drawing import timeline
 from totohio.sim.ordering import PREFIX
 from totohio.sim.shrinking import OWN, Shrunk, steps
@@ -227,18 +226,20 @@ def _page(trial: Trial, subject: Subject, facts: Mapping[str, str], folder: str 
 def trim(error: BaseException) -> BaseException:
     """Take out of an exception's traceback what belongs to the simulation itself, as far as that is not at fault."""
     kept = list(steps(error.__traceback__))
-    innermost = len(kept) - 1
-    own = [entry.tb_frame.f_code.co_filename.startswith(f"{OWN}/sim/") for entry in kept]
-    if not isinstance(error, CheckFailed):  # what is raised in the depth of it may be its own mistake
-        while innermost > 0 and own[innermost]:
-            own[innermost] = False
+    drop = [entry.tb_frame.f_code.co_filename.startswith(f"{OWN}/sim/") for entry in kept]
+    innermost = len(kept)
+    if not type(error).__module__.startswith(
+        "totohio.sim."
+    ):  # what is raised in the depth of it may be its own mistake
+        while innermost > 0 and drop[innermost - 1]:
             innermost -= 1
-    if all(own):
-        return error
+            drop[innermost] = False
     chain = None
-    for entry, drop in zip(reversed(kept), reversed(own), strict=True):
-        if not drop:
+    for entry, dropped in zip(reversed(kept), reversed(drop), strict=True):
+        if not dropped:
             chain = types.TracebackType(chain, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    if error.__cause__ is not None:
+        trim(error.__cause__)
     return error.with_traceback(chain)
 
 

@@ -1,5 +1,6 @@
 """Every raw request of the corpus, cut anywhere and slowly, gets in the simulation what it gets over a real socket."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -37,10 +38,8 @@ class Statuses:
         self._parser = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
-        try:
+        with contextlib.suppress(httptools.HttpParserUpgrade):
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass
 
     def on_headers_complete(self) -> None:
         self.found.append(self._parser.get_status_code())

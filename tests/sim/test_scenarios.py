@@ -172,18 +172,20 @@ def test_a_server_that_drains_answers_what_it_has_taken(world: World) -> None:
 def test_calls_that_take_too_long_are_ended_when_that_was_said(world: World) -> None:
     server = world.server(methods=METHODS, async_timeout=3.0)
     moments: list[float] = []
+    codes: set[object] = set()
 
     def script(client: Client) -> Script:
         start = world.tyme
         try:
             yield client.call("nap", {"seconds": 1000.0})
         except TotoException as error:
-            assert error.code == 1014
+            codes.add(error.code)
             moments.append(world.tyme - start)
         except TROUBLE:
             world.sometimes("lost before it was ended")
 
     world.visit(server, script, clients=3)
+    assert codes <= {1014}
     for seconds in moments:
         assert seconds >= 3.0
         world.sometimes("ended soon", seconds < 3.5)

@@ -10,6 +10,7 @@ The states of a host:
 
 import contextlib
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -192,10 +193,12 @@ class Process:
         self.number = number
         self.dice = host.dice.branch("process", number)
         self.shuffle = self.dice.shuffle
+        network = SimNetwork(self)
+        self._pollers = network.pollers
         self.environment = Environment(
             clock=host.clock,
             minter=SimMinter(self.dice.branch("minter")),
-            network=SimNetwork(self),
+            network=network,
             threads=SimThreads(self),
             files=host.files,
         )
@@ -204,7 +207,7 @@ class Process:
         self.dead = False
         self.busy = 0.0
         self.ready = False
-        self._alarm = -1.0
+        self._alarm = math.inf  # the tyme for which it has asked to be roused
         self._late: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
         self.server: TotoServer | None = None
         self.doist: Any = None
@@ -220,7 +223,7 @@ class Process:
             self.doist = PollingDoist(tyme=self.world.tyme, clock=self.environment.clock)
         finally:
             here.entered = watched
-        with self._inside():
+        with Turn(self):
             self.doist.doers = list(boot(self))
             self.host._charge()
             self.doist.enter()
@@ -237,7 +240,7 @@ class Process:
             return
         doist = self.doist
         doist.tyme = world.tyme
-        with self._inside():
+        with Turn(self):
             try:
                 doist.recur()
             except BaseException as error:
@@ -250,7 +253,7 @@ class Process:
 
     def do(self, function: Callable[..., Any], *args: Any) -> None:
         """Call something as this process, between its cycles."""
-        with self._inside():
+        with Turn(self):
             function(*args)
         self.rouse()
 
@@ -278,29 +281,12 @@ class Process:
     @contextlib.contextmanager
     def thread(self) -> Iterator[None]:
         """Be one of its worker threads."""
-        with self._inside(self.world.number()):
+        with Turn(self, self.world.number()):
             before = activate(self.environment)
             try:
                 yield
             finally:
                 activate(before)
-
-    @contextlib.contextmanager
-    def _inside(self, ident: int | None = None) -> Iterator[None]:
-        """Be this process: code that runs now is its code."""
-        world = self.world
-        before = world.current, world.ident, world.lag
-        world.current, world.ident, world.lag = self, ident if ident is not None else self.ident, 0.0
-        self.modules.enter()
-        world.watch.enter(self.host.name)
-        try:
-            yield
-        finally:
-            world.watch.leave()
-            self.modules.leave()
-            if ident is None:  # what a worker thread computes does not hold up the cycle
-                self.busy = max(self.busy, world.tyme + world.lag)
-            world.current, world.ident, world.lag = before
 
     def _after(self) -> None:
         """See when the next cycle is due."""
@@ -308,27 +294,33 @@ class Process:
         if self.dead:  # it was killed by what it did itself
             return
         due = doist.due()
-        if due <= world.tyme or any(poller.pending() for poller in self._pollers()):
+        if due <= world.tyme or self._pending():
             if self.busy > world.tyme:
                 world.at(self.busy, self.rouse)
             else:
                 self.rouse()
-        elif due != self._alarm and due != float("inf"):
+        elif due < self._alarm:
             self._alarm = due
             world.at(due, self._ring, due)
 
-    def _pollers(self) -> list[Any]:
-        return self.environment.network.pollers  # type: ignore[attr-defined, no-any-return]
+    def _pending(self) -> bool:
+        return any(poller.pending() for poller in self._pollers)
 
-    def _ring(self, due: float) -> None:
-        if self._alarm == due:
-            self._alarm = -1.0
-            self.rouse()
+    def _ring(self, alarm: float) -> None:
+        """A cycle was due now when the alarm was set; most deadlines have been moved since, and it is set anew."""
+        if self._alarm == alarm and not self.dead:
+            self._alarm = math.inf
+            due = self.doist.due()
+            if due <= self.world.tyme:
+                self.rouse()
+            elif due != math.inf:
+                self._alarm = due
+                self.world.at(due, self._ring, due)
 
     def stop(self) -> None:
         """Exit its Doers: the world ends."""
         if self.doist is not None:
-            with self._inside():
+            with Turn(self):
                 self.doist.exit()
 
     def _end(self) -> None:
@@ -351,6 +343,41 @@ class Process:
     def bury(self) -> None:
         """Clear away what is left of it, without any effect on the world."""
         bury(self)
+
+
+class Turn:
+    """A ``with`` block in which a process is the one that runs: code in it is the process's code."""
+
+    __slots__ = ("_before", "_ident", "_process")
+
+    def __init__(self, process: Process, ident: int | None = None) -> None:
+        """Make one.
+
+        Args:
+            process: The process.
+            ident: Of its worker thread that runs; None for the thread of its cycle.
+        """
+        self._process = process
+        self._ident = ident
+        self._before: tuple[Process | None, int, float] = (None, 0, 0.0)
+
+    def __enter__(self) -> None:
+        process = self._process
+        world = process.world
+        self._before = world.current, world.ident, world.lag
+        world.current, world.lag = process, 0.0
+        world.ident = process.ident if self._ident is None else self._ident
+        process.modules.enter()
+        world.watch.enter(process.host.name)
+
+    def __exit__(self, *_: object) -> None:
+        process = self._process
+        world = process.world
+        world.watch.leave()
+        process.modules.leave()
+        if self._ident is None and world.lag:  # what a worker thread computes does not hold up the cycle
+            process.busy = max(process.busy, world.tyme + world.lag)
+        world.current, world.ident, world.lag = self._before
 
 
 class ProcessDied(AssertionError):

@@ -316,7 +316,7 @@ class World(Schedule):
         timeout: float | None = None,
         name: str = "load",
     ) -> Load:
-        """Have calls of a method come at random times, whatever becomes of those before, and run until all are answered.
+        """Have calls of a method come at random times, whatever becomes of others, and run until all are answered.
 
         Args:
             server: Whom they call.

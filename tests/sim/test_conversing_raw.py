@@ -47,6 +47,16 @@ def test_receiving_has_a_timeout_and_can_go_on(desk: ScriptedDesk) -> None:
     assert usual.result() == b"one"
 
 
+def test_who_receives_after_a_call_whose_connection_has_ended_connects_anew(desk: ScriptedDesk) -> None:
+    client = desk.client()
+    client.call("m")
+    desk.answer(result(1), b"")
+    future = client.receive()
+    desk.answer(b"welcome")
+    assert future.result() == b"welcome"
+    assert len(desk.network.socks) == 2
+
+
 def test_a_send_is_done_when_the_socket_has_taken_all() -> None:
     desk = ScriptedDesk(at_once=False)
     client = desk.client()

@@ -117,9 +117,11 @@ def test_the_first_exception_ends_the_visit_and_the_other_scripts(serve: Serve) 
         finally:
             ended.append(number)
 
+    witness = Ours()
     with pytest.raises(TotoException, match=r"no\.such"):
-        visit(serve(), script, clients=3)
+        visit(serve(), script, clients=3, doers=[witness])
     assert sorted(ended) == [0, 1, 2]
+    assert witness.tymes[-1] < 10.0
 
 
 def test_a_workload_that_raises_before_it_waits_ends_the_visit(serve: Serve) -> None:

@@ -237,7 +237,7 @@ class Link:
         except BLOCKED:
             return
         except OSError as error:
-            self._lose(self.broken or _error(error.errno or errno.ECONNRESET, self.address))
+            self._lose(_error(error.errno or errno.ECONNRESET, self.address))
             return
         if data:
             self._owner.received(data)

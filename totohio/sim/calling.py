@@ -154,7 +154,6 @@ class CallerDoer(Doer):
         self.lot.close()
         for conversation in list(self.conversations):
             conversation.end(errno.ECONNABORTED, "the client was ended")
-        self._timers.clear()
         self.poller.close()
         self._inbox.disclaim()
 

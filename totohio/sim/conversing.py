@@ -190,7 +190,7 @@ class Conversation:
     @property
     def usable(self) -> bool:
         """A request can still be sent, and its reply can come."""
-        return self.over is None and not self.link.ended and not self.respondent.over
+        return self.over is None and not self.respondent.over
 
     # ------------------------------------------------------------ what the Client asks
 

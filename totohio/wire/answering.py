@@ -252,20 +252,13 @@ class _Reader:
     def __init__(self) -> None:
         self.pairs: list[tuple[bytes, bytes]] = []
         self.complete = False
-        self.astray = False  # llhttp has found an end of the head where we find none
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Takes one header line."""
         self.pairs.append((name, value))
-        self.astray = self.complete
-
-    def on_body(self, piece: bytes) -> None:
-        """Takes what cannot be."""
-        self.astray = True
 
     def on_headers_complete(self) -> None:
         """Takes the end."""
-        self.astray = self.complete
         self.complete = True
 
 
@@ -285,7 +278,7 @@ def _read_head(raw: bytes, max_headers: int) -> _Head:
     except httptools.HttpParserError as error:
         raise _fault(f"A reply is malformed: {error}.") from None
     version = parser.get_http_version()
-    if reader.astray or not reader.complete or version not in ("1.1", "1.0") or parser.get_status_code() < 100:
+    if not reader.complete or version not in ("1.1", "1.0") or parser.get_status_code() < 100:
         raise _fault("The head of a reply is malformed.")
     if len(reader.pairs) > max_headers:
         raise _fault(f"A reply has more than {max_headers} header lines.")

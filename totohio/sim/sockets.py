@@ -292,7 +292,6 @@ class SimSocket(Watched):
         if self.state != DEAD:
             self.state = DEAD
             self.error = number
-            self.outstanding = 0
             self._late.clear()
             self.net.forget(self)
             self.changed()
@@ -358,6 +357,8 @@ class SimSocket(Watched):
         self.stack.release(self)
         if self.state == OPEN:
             self._part(abrupt)
+        else:
+            self.state = DEAD
         self.stack.note("close", self.label)
         self.drop()
 

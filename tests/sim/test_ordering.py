@@ -18,6 +18,7 @@ def test_orders_survive_the_way_through_the_environment(orders: Orders):
     ("variable", "text", "error"),
     [
         ("SEEDS", "many", 'TOTOHIO_SIM_SEEDS: expected a number from 0, got "many"'),
+        ("SEEDS", "0", "TOTOHIO_SIM_SEEDS: a sweep has one seed at least"),
         ("FIRST", "-1", 'TOTOHIO_SIM_FIRST: expected a number from 0, got "-1"'),
         ("KEEP_GOING", "perhaps", 'TOTOHIO_SIM_KEEP_GOING: expected true or false, got "perhaps"'),
         ("PART", "3/2", 'TOTOHIO_SIM_PART: expected a part such as 2/3, got "3/2"'),

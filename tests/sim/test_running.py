@@ -16,7 +16,7 @@ from tests.sim.scenarios import add
 from tests.sim.worlds import ToyWorld
 from totohio.base.futures import Future
 from totohio.sim.calling import Client
-from totohio.sim.running import scenario_of, sim
+from totohio.sim.running import explore, scenario_of, sim
 from totohio.sim.worlding import Script, World
 
 pytest_plugins = ["pytester"]
@@ -164,6 +164,12 @@ def test_the_decorator_without_parentheses_is_refused():
         @sim  # type: ignore[arg-type]
         def test(world: ToyWorld) -> None:
             """Nothing."""
+
+
+@pytest.mark.parametrize("run", [sim, lambda seeds: explore(print, seeds)])
+def test_a_sweep_without_seeds_is_refused(run: Callable[[int], object]):
+    with pytest.raises(ValueError, match="seeds: a sweep has one at least, not 0"):
+        run(0)
 
 
 def test_a_simulated_test_can_be_told_from_others():

@@ -126,8 +126,8 @@ def _tell(test: str, sweep: Distribution, seconds: float) -> int:
         print(f'{name}: sometimes "{check}" never held in {runs} runs\n')
     for name, tally in sweep.tallies.items():
         for check, count in sorted(tally.sometimes.items()):
-            if count:
-                print(f'{name}: sometimes "{check}" held in {count} of {tally.runs} runs')
+            if (name, check, tally.runs) not in never:
+                print(f'{name}: sometimes "{check}" held in {count or "none"} of {tally.runs} runs')
     speed = f" ({sweep.done / seconds:.0f} a second)" if sweep.done > 1 else ""
     seeds = f"{sweep.done} seed{'s' if sweep.done != 1 else ''} in {seconds:.1f} s{speed}"
     print(f"{seeds}: {sweep.failing or 'none'} fail{'' if sweep.failing > 1 else 's'}")

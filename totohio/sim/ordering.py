@@ -62,6 +62,8 @@ class Orders:
                     raise OrderError(f"{variable}: there is no such variable, only {known}")
                 found[name] = _value(variable, text, kinds[name])
         orders = cls(**found)
+        if orders.seeds == 0:
+            raise OrderError(f"{PREFIX}SEEDS: a sweep has one seed at least")
         orders.share(range(0))
         return orders
 

@@ -44,6 +44,7 @@ def sim(
 
     Raises:
         TypeError: It is no function that takes a world, or one that does nothing when it is called.
+        ValueError: There are no seeds.
     """
     _check(seeds)
 
@@ -87,9 +88,11 @@ def explore(
         options: Further options of World.
 
     Raises:
+        ValueError: There are no seeds.
         BaseException: What the function or its world raised with the first seed that failed; its note is a report.
     """
     __tracebackhide__ = True
+    _check(seeds)
     scenario = _scenario(function, seeds, faults, first, sometimes, check_determinism, factory, options)
     return sweep(scenario, function, _subject(scenario, marked=False))
 
@@ -126,6 +129,8 @@ def _scenario(
 def _check(seeds: object) -> None:
     if not isinstance(seeds, int):
         raise TypeError(f"seeds: expected a number, got {seeds!r}; is it to be @sim() with parentheses?")
+    if seeds < 1:
+        raise ValueError(f"seeds: a sweep has one at least, not {seeds}")
 
 
 def _without_world(function: Callable[..., object]) -> inspect.Signature:

@@ -23,7 +23,8 @@ from totohio.sim.clocking import SimClock, SimMinter
 from totohio.sim.filing import SimFiles
 from totohio.sim.guarding import here
 from totohio.sim.isolating import Modules
-from totohio.sim.networking import SimNetwork, Stack
+from totohio.sim.networking import SimNetwork
+from totohio.sim.stacking import Stack
 from totohio.sim.working import SimThreads
 
 if TYPE_CHECKING:

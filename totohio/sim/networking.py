@@ -260,6 +260,3 @@ class SimNetwork:
     def descriptors(self) -> int:
         """Tell how many sockets the process may have open."""
         return self._stack.limit
-
-
-__all__ = ["Net", "SimNetwork", "Stack"]

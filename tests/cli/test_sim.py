@@ -89,7 +89,9 @@ def test_what_sometimes_holds_is_counted_over_all_jobs(tmp_path: Path, capfd: py
     assert re.fullmatch(r"6 seeds in [\d.]+ s \(\d+ a second\): none fails", lines[1])
 
 
-@pytest.mark.parametrize(("seeds", "status"), [("6", 1), ("5", 0)])
+@pytest.mark.parametrize(
+    ("seeds", "status", "said"), [("6", 1, "never held in 6 runs"), ("5", 0, "held in none of 5 runs")]
+)
 def test_what_never_holds_in_a_whole_sweep_fails_it(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], seeds: str, status: int, said: str
 ):

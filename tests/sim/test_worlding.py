@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from totohio import SettingsError, TotoException
 from totohio.base.doing import Doer
 from totohio.sim.asking import Client
 from totohio.sim.checking import CheckFailed
+from totohio.sim.escaping import EscapeError
 from totohio.sim.profiles import PROFILES
 from totohio.sim.scheduling import Stuck
 from totohio.sim.worlding import Script, World
@@ -213,6 +215,23 @@ def test_an_eventually_waits_for_the_end_of_faults() -> None:
         world.eventually("it is up again", lambda: server.running, within=4.0)
         with pytest.raises(CheckFailed, match="it is up again"):
             world.settle()
+        server.restart()
+
+
+def test_an_eventually_that_nobody_waited_for_is_waited_for_at_the_end() -> None:
+    world = World(faults="still")
+    with pytest.raises(CheckFailed, match="never"), world:
+        world.eventually("never", lambda: False, within=4.0)
+    assert world.tyme == 4.0
+
+
+def test_an_exit_that_escapes_is_found() -> None:
+    class Late(Doer):
+        def exit(self) -> None:
+            time.time()
+
+    with pytest.raises(EscapeError, match=r"time\.time"), World(faults="still") as world:
+        world.host("mine", lambda process: [Late()])
 
 
 # ---------------------------------------------------------------- servers

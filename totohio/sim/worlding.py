@@ -104,7 +104,19 @@ class World(Schedule):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        """End it, and after a block that went well see whether all that was promised has come to hold.
+
+        Raises:
+            CheckFailed: An `eventually` does not hold in its time.
+            EscapeError: An exit has reached for the real world.
+        """
+        try:
+            if kind is None and self.checks.pending:
+                self.settle()
+        finally:
+            self.close()
+        if kind is None:
+            self._raise()
 
     def close(self) -> None:
         """End it: exit what runs, clear away what was killed. Twice does no harm."""
@@ -477,12 +489,16 @@ class World(Schedule):
 
     def judge(self) -> None:
         """Raise what the run has failed with, and see whether everything holds that must."""
+        if self.watch.escapes or self._failure is not None:
+            self._raise()
+        self.checks.step()
+
+    def _raise(self) -> None:
         if self.watch.escapes and self._failure is None:
             self._failure = self.watch.escapes[0]
         if self._failure is not None:
             error, self._failure = self._failure, None
             raise error
-        self.checks.step()
 
 
 class _Log(logging.Handler):

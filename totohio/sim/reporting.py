@@ -208,7 +208,7 @@ def _page(trial: Trial, subject: Subject, facts: Mapping[str, str], folder: str 
     name = re.sub(r"[^\w.]+", "-", subject.name.rpartition("::")[2].rpartition(":")[2]).strip("-")[:LONGEST]
     path = subject.folder / (folder or FOLDER) / f"{name}-seed-{trial.seed}.html"
     failure = None if trial.error is None else f"{type(trial.error).__name__}: {trial.error}"
-    page = timeline(trial.trace, title=subject.name, seed=trial.seed, facts=facts, failure=failure)
+    page = timeline(trial.trace, title=subject.name, seed=trial.seed, facts=facts, failure=failure, end=trial.end)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         ignored = path.parent / ".gitignore"

@@ -29,7 +29,7 @@ REFERENCE = ROOT / "docs" / "reference"
 GENERATED = ("api.md", "settings.md", "benchmarks.md")  # from code and measurements, which scripts/docs and bench do
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WRITTEN = [page for page in PAGES if page.name not in GENERATED]
-TOOLS = ("curl", "openssl", "nginx")
+TOOLS = ("curl", "jq", "openssl", "nginx")
 FOREIGN = {"TypedDict", "MemoryError", "proxy_buffering", "proxy_http_version", "proxy_pass", "client_max_body_size"}
 FOREIGN |= {"add_callback", "add_timeout"}  # Tornado's
 

@@ -10,6 +10,7 @@ from totohio.app.configuring import module_path
 from totohio.app.dispatching import Dispatcher
 from totohio.app.scheduling import CallDoer, TotoDoer
 from totohio.app.settings import Settings
+from totohio.app.transcribing import TranscriptDoer
 from totohio.base.clocking import Clock, Minter
 from totohio.base.environing import Environment
 from totohio.base.errors import SettingsError
@@ -95,6 +96,8 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
         BatchDoer(dispatcher.batches, settings.batch_slice),
         OffloadDoer(inbox),
     ]
+    if settings.record is not None:
+        doers.insert(0, TranscriptDoer(settings=settings, environment=environment, server=server))
     if call_log is not None:
         doers.insert(0, RecordDoer(calls=call_log))  # the first exits last, after those that give calls up
     doer = TotoDoer(

@@ -32,6 +32,7 @@ LINE = Shape("a text without control characters", r"[^\x00-\x1f\x7f]*")
 FILE = Shape("the path of a file", r"[^\x00]+")
 MODULE = Shape("the dotted name of a module", rf"{_NAME}(\.{_NAME})*")
 FUNCTION = Shape("a function as module.function", rf"{_NAME}(\.{_NAME})+")
+FIELDS = Shape("names separated by commas", r"[\w ,-]*")
 ORIGIN = Shape('"*", "null" or an origin in ASCII such as https://example.org', r"[\x21-\x7e]+")
 ROOT = Shape('a path that begins with "/"', r"/[^\x00-\x20\x7f?#]*")
 

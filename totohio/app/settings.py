@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from totohio.app.options import FILE, FUNCTION, LINE, MODULE, ORIGIN, ROOT, Option, option
+from totohio.app.options import FIELDS, FILE, FUNCTION, LINE, MODULE, ORIGIN, ROOT, Option, option
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -25,6 +25,7 @@ FORMATS = "Formats"
 LIMITS = "Limits"
 TIMEOUTS = "Timeouts"
 RUNNING = "Running"
+RECORDING = "Recording"
 SESSIONS = "Sessions (used by a later version; accepted, without effect in this one)"
 
 
@@ -236,6 +237,36 @@ class Settings:
     )
     log_format: Literal["text", "json"] = option(
         "text", RUNNING, "How log lines are written: for people (text), or as one JSON object a line (json)."
+    )
+
+    record: str | None = option(
+        None,
+        RECORDING,
+        "A new file in which requests and replies are kept, with secrets masked, for totohio replay; {time} in its "
+        "name stands for the time of the start.",
+        shape=FILE,
+    )
+    record_max_size: int = option(
+        256 * MIB,
+        RECORDING,
+        "How large the file of record may become; then nothing more is kept.",
+        unit="bytes",
+        least=4 * KIB,
+        most=LARGEST,
+    )
+    record_max_body: int = option(
+        64 * KIB,
+        RECORDING,
+        "How large a body may be that is kept; of a larger one only its size and hash are.",
+        unit="bytes",
+        least=0,
+        most=LARGEST,
+    )
+    record_mask: str = option(
+        "",
+        RECORDING,
+        "More names of fields whose values are masked, separated by commas; one with a minus before it is not masked.",
+        shape=FIELDS,
     )
 
     database: Literal["none", "memory"] = option(

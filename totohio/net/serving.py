@@ -64,6 +64,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         poller: Tells which connections have something to do.
         responder: The application: called with the Steward and each Request, in order.
         drained: Called with a Steward that had to wait for its peer and waits no more; None when nobody asks.
+        steward: Makes the Steward of a connection, of its Remoter and this server.
         headers: Sent with replies to what is no proper request.
         now: The tyme of this cycle.
         connections: How many were accepted, in all.
@@ -88,6 +89,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         self.headers = list(headers)
         self.secured = servant.context is not None
         self.drained: Callable[[Steward], None] | None = None
+        self.steward: Callable[..., Steward] = Steward
         self.now = 0.0
         self.connections = 0
         self.grain = min(GRAIN, bounds.idle_timeout / 64)
@@ -176,7 +178,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
             if ca in self.stewards:  # its old connection is dead, or the kernel would not have made this one
                 self.stewards[ca].close()
             self.servant.ixes[ca] = remoter
-            steward = self.stewards[ca] = Steward(remoter=remoter, server=self)
+            steward = self.stewards[ca] = self.steward(remoter=remoter, server=self)
             try:
                 steward.open()
             except OSError as error:  # the kernel watches no more sockets

@@ -12,7 +12,7 @@ from totohio.sim.histories import ANY, History, Operation
 from totohio.sim.hosting import Host, Process, ProcessDied
 from totohio.sim.linearizing import NotLinearizable, Undecided, check_linearizable
 from totohio.sim.loading import Load, Sample
-from totohio.sim.models import Counter, Map, Model, Register
+from totohio.sim.models import AnyOf, Counter, Map, Model, Register
 from totohio.sim.plotting import latency_plot
 from totohio.sim.profiles import PROFILES, Profile
 from totohio.sim.ruling import Rule, delay, drop, hold, one_way, partition, refuse, reset_nth
@@ -54,6 +54,7 @@ __all__ = [
     "History",
     "Operation",
     "ANY",
+    "AnyOf",
     "Model",
     "Register",
     "Counter",

@@ -1,11 +1,12 @@
 """Simulated hosts whose sockets the test holds in its own hands, and a bench of two of them."""
 
 import contextlib
+import errno
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.benches import Bench
+from tests.benches import READABLE, Bench
 from totohio.base.environing import Poller
 from totohio.sim.hosting import Host, Process
 from totohio.sim.isolating import Modules
@@ -13,12 +14,12 @@ from totohio.sim.networking import SimNetwork
 from totohio.sim.profiles import PROFILES, Profile
 from totohio.sim.worlding import World
 
-MOMENT = 0.01  # seconds between two looks at what should happen
+MOMENT = 0.0078125  # seconds between two looks at what should happen
 LONGEST = 300.0  # seconds in which it should
 SETTLED = 20.0  # seconds after which nothing more happens by itself, but that TCP tries again
 
 LATENCY = 0.0078125  # seconds; a power of two, so that sums are exact
-EVEN = Profile(name="even", latency=(LATENCY, LATENCY))
+EVEN = Profile(name="even", latency=(LATENCY, LATENCY), bandwidth=1e30)
 
 
 class Hand(Process):
@@ -60,10 +61,15 @@ def calm(name: str, **changes: Any) -> Profile:
     return replace(PROFILES[name], faults={}, **changes)
 
 
+def even(**changes: Any) -> Profile:
+    """A profile in which all takes the same time, but for these changes."""
+    return replace(EVEN, **changes)
+
+
 class SimBench(Bench):
     """Two hosts of a simulated world."""
 
-    def __init__(self, profile: Profile, seed: int = 0) -> None:
+    def __init__(self, profile: Profile = EVEN, seed: int = 0) -> None:
         super().__init__()
         self.world = World(seed, faults=profile)
         self.client, self.server = hand(self.world, "client"), hand(self.world, "server")
@@ -74,6 +80,30 @@ class SimBench(Bench):
 
     def reach(self, listener: Any) -> Any:
         return "server", listener.getsockname()[1]
+
+    def arrives(self, sock: Any) -> float:
+        """Let time pass until there is something to receive, and give how long that took."""
+        start = self.world.tyme
+        self.world.run_until(lambda: sock.readiness() & READABLE)
+        return self.world.tyme - start
+
+    def drain_all(self, sock: Any) -> tuple[bytes, str | None]:
+        """Receive all that is there, and the error that comes after it; None at the end, or when there is no more."""
+        data = b""
+        while True:
+            try:
+                piece = sock.recv(65536)
+            except BlockingIOError:
+                return data, None
+            except OSError as error:
+                return data, errno.errorcode[error.errno or 0]
+            if not piece:
+                return data, None
+            data += piece
+
+    def notes(self, host: str = "") -> list[tuple[Any, ...]]:
+        """Kinds and details of what the trace tells of connections; of one host, or of all."""
+        return [entry[2:] for entry in self.world.trace.entries if entry[1] == host or (entry[1] and not host)]
 
     def vacant(self) -> Any:
         return "server", 80

@@ -64,7 +64,8 @@ class Net(Carrier):
     def add(self, rule: Rule) -> None:
         """Have a rule hold from now on."""
         self.world.note("", "rule", str(rule))
-        self.world.plan.author(rule)
+        if rule not in self.world.plan.authored:
+            self.world.plan.author(rule)
         rule.added(self)
         self.rules.append(rule)
 

@@ -135,8 +135,10 @@ class Drop(Rule):
 
     def verdict(self, kind: str) -> float:
         """Lose it, or not."""
+        if self._probability >= 1.0:
+            return BLOCK
         assert self._dice is not None
-        return BLOCK if self._probability >= 1.0 or self._dice.chance(self._probability) else 0.0
+        return BLOCK if self._dice.chance(self._probability) else 0.0
 
 
 class Delay(Rule):

@@ -22,6 +22,19 @@ class PollerSuite:
         bench.give(theirs, b"hello")
         assert bench.found(poller) == READABLE
 
+    def test_it_tells_when_the_peer_has_made_room(self, bench: Bench) -> None:
+        ours, theirs = bench.pair()
+        bench.fill(ours)
+        poller = bench.poller()
+        poller.register(ours, WRITABLE, Watcher())
+        assert bench.found(poller) == 0
+
+        def read() -> int:
+            bench.drain(theirs)
+            return bench.found(poller)
+
+        bench.until(lambda: read() == WRITABLE)
+
     def test_what_a_socket_is_watched_for_can_change(self, bench: Bench) -> None:
         ours, theirs = bench.pair()
         poller = bench.poller()

@@ -192,6 +192,14 @@ class TcpSuite:
             assert number(sock.getpeername) == "ENOTCONN"
             assert number(sock.shutdown, socket.SHUT_WR) == "ENOTCONN"
 
+    def test_who_sends_no_more_is_writable_however_much_is_queued(self, bench: Bench) -> None:
+        ours, _ = bench.pair()
+        bench.fill(ours)
+        assert bench.ready(ours) == 0
+        ours.shutdown(socket.SHUT_WR)
+        assert bench.ready(ours) == WRITABLE  # which EPIPE is
+        assert number(ours.send, b"x") == "EPIPE"
+
     def test_a_peer_that_closes_takes_nothing_more(self, bench: Bench) -> None:
         ours, theirs = bench.pair()
         bench.fill(ours)
@@ -281,6 +289,15 @@ class UnixSuite:
         assert ours.getpeername() == name
         ours.shutdown(socket.SHUT_WR)
         assert ours.getpeername() == name
+
+    def test_who_sends_no_more_is_writable_when_the_peer_has_read(self, bench: Bench) -> None:
+        ours, theirs = bench.pair()
+        bench.fill(ours)
+        ours.shutdown(socket.SHUT_WR)
+        assert bench.ready(ours) == 0
+        bench.drain(theirs)
+        assert bench.ready(ours) == WRITABLE
+        assert number(ours.send, b"x") == "EPIPE"
 
     def test_linger_means_nothing(self, bench: Bench) -> None:
         ours, theirs = bench.pair()

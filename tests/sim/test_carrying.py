@@ -176,9 +176,11 @@ def test_what_is_held_arrives_when_the_rule_ends_and_in_order(bench: SimBench) -
     assert bench.piece(theirs) == b""
 
 
-def test_a_reset_that_is_held_arrives_when_the_rule_ends(bench: SimBench) -> None:
+@pytest.mark.parametrize("data", [b"", b"dropped with it"])
+def test_a_reset_that_is_held_arrives_when_the_rule_ends(bench: SimBench, data: bytes) -> None:
     ours, theirs = bench.pair()
     with bench.world.net.rule(hold("client", "server")):
+        ours.send(data)
         bench.abort(ours)
         assert theirs.readiness() == WRITABLE
     bench.world.run(LATENCY)
@@ -194,6 +196,21 @@ def test_a_reset_that_is_lost_is_the_answer_to_what_comes_next(bench: SimBench) 
     assert theirs.send(b"are you there?") == 14
     bench.settle()
     assert pending(theirs) == "ECONNRESET"
+
+
+def test_what_is_hurried_and_fails_again_is_not_tried_more_often_from_then_on(bench: SimBench) -> None:
+    ours, theirs = bench.pair()
+    lost = partition("client", "server")
+    with bench.world.net.rule(lost):
+        ours.send(b"hello")
+        for _ in range(5):
+            with bench.world.net.rule(hold("client")):
+                bench.world.run(0.01)
+        before = lost.hits
+        bench.world.run(100.0)
+        assert lost.hits - before < 10  # of which each doubles the time to the next
+    bench.world.run(200.0)
+    assert theirs.recv(100) == b"hello"
 
 
 def test_an_answer_that_is_lost_is_given_again(bench: SimBench) -> None:
@@ -266,6 +283,33 @@ def test_whether_a_reset_overtakes_what_is_on_its_way_is_the_seeds_choice() -> N
         bench.close()
     assert set(outcomes) == {(b"last words", "ECONNRESET"), (b"", "ECONNRESET")}
     assert 10 < outcomes.count((b"", "ECONNRESET")) < 30
+
+
+def test_a_reset_overtakes_only_what_is_lost() -> None:
+    outcomes = set()
+    for seed in range(40):
+        bench = SimBench(seed=seed)
+        ours, theirs = bench.pair()
+        with bench.world.net.rule(delay(5.0)):
+            ours.send(b"slow")
+        bench.abort(ours)
+        outcomes.add(bench.drain_all(theirs))
+        bench.close()
+    assert outcomes == {(b"slow", "ECONNRESET"), (b"", "ECONNRESET")}
+
+
+def test_a_full_buffer_is_writable_when_a_third_of_it_is_free(bench: SimBench) -> None:
+    ours, theirs = bench.pair()
+    for _ in range(2 * ours.capacity // 1024):
+        ours.send(bytes(1024))
+        bench.world.run(LATENCY)
+    seen = []
+    while ours.readiness() == 0:
+        seen.append(ours.outstanding)
+        bench.take(theirs, 1000)
+    assert min(seen) < ours.capacity  # a little room was not enough
+    assert all(3 * size > 2 * ours.capacity for size in seen)
+    assert 3 * ours.outstanding <= 2 * ours.capacity
 
 
 def test_the_end_overtakes_nothing() -> None:

@@ -7,8 +7,8 @@ Linux. A reset is sent once: when it is lost, the peer learns of it from the ans
 
 What is simpler than TCP: acknowledgements and window updates take no time and get through everything, so that in a
 partition of one direction the other still works; each direction of each connection has the whole bandwidth; a segment
-is as long as what was sent at once, unless the profile cuts it; a closed end tries as long as an open one; a peer that
-only waits never learns that a host is gone, for there are no keep-alives.
+is as long as what was sent at once, unless the profile cuts it, and waits for as much room at the receiver; a closed
+end tries as long as an open one; a peer that only waits never learns that a host is gone, for there are no keep-alives.
 """
 
 import errno
@@ -29,7 +29,7 @@ RTO = 0.2  # seconds until a segment is first sent again: the least that Linux w
 LONGEST_RTO = 120.0  # seconds
 GIVE_UP = 924.6  # seconds: tcp_retries2 = 15 (ip-sysctl)
 BUFFER = 1 << 18  # bytes that may be outstanding when the profile says nothing smaller
-LOST = -1  # the next number of a lane whose segments will never arrive
+LOST = -1  # a number that no segment has: no segment of a lane that waits for it arrives
 
 ACK, DATA, FIN, RST, LEFT = "ack", "data", "fin", "rst", "left"
 
@@ -352,8 +352,6 @@ class Carrier:
             self._rejected(target)
         elif kind == LEFT:
             target.leave()
-        elif lane.next == LOST:
-            pass
         elif target.state == DEAD or (target.closed and kind == DATA):
             self._refute(lane, segment)
         elif number != lane.next:

@@ -11,7 +11,7 @@ import errno
 import zlib
 from typing import Any
 
-from totohio.sim.polling import WRITABLE
+from totohio.sim.polling import READABLE, WRITABLE
 from totohio.sim.sockets import DEAD, OPEN, SimSocket, failure
 
 
@@ -24,6 +24,13 @@ class SimUnixSocket(SimSocket):
         super().__init__(**options)
         self.state = OPEN
         self.window = 1 << 62  # the sender's buffer is the receiver's
+
+    def readiness(self) -> int:
+        """The mask of what it is ready for; writable from three quarters of the buffer on (unix_writable)."""
+        if self.state == DEAD or (self.ended and self.finished):
+            return READABLE | WRITABLE
+        mask = READABLE if self._chunks or self.ended else 0
+        return mask | WRITABLE if 4 * self.outstanding <= self.capacity else mask
 
     def setsockopt(self, level: int, option: int, value: Any) -> None:
         """Set an option; none changes anything here.

@@ -198,19 +198,24 @@ def test_a_reset_that_is_lost_is_the_answer_to_what_comes_next(bench: SimBench) 
     assert pending(theirs) == "ECONNRESET"
 
 
-def test_what_is_hurried_and_fails_again_is_not_tried_more_often_from_then_on(bench: SimBench) -> None:
+def test_what_was_held_for_long_is_no_reason_to_give_up_later(bench: SimBench) -> None:
     ours, theirs = bench.pair()
-    lost = partition("client", "server")
-    with bench.world.net.rule(lost):
+    with bench.world.net.rule(hold("client", "server")):
         ours.send(b"hello")
-        for _ in range(5):
+        bench.world.run(900.0)
+    assert bench.arrives(theirs) == LATENCY
+    bench.world.run(1000.0)
+    assert pending(ours) is None
+
+
+def test_what_is_hurried_and_fails_again_has_one_next_try(bench: SimBench) -> None:
+    ours, theirs = bench.pair()
+    with bench.world.net.rule(partition("client", "server")):
+        ours.send(b"hello")
+        for _ in range(4):
             with bench.world.net.rule(hold("client")):
-                bench.world.run(0.01)
-        before = lost.hits
-        bench.world.run(100.0)
-        assert lost.hits - before < 10  # of which each doubles the time to the next
-    bench.world.run(200.0)
-    assert theirs.recv(100) == b"hello"
+                bench.world.run(LATENCY)
+    assert bench.arrives(theirs) == pytest.approx(0.2 + LATENCY)
 
 
 def test_an_answer_that_is_lost_is_given_again(bench: SimBench) -> None:

@@ -135,7 +135,7 @@ profiles = st.sampled_from(("still", "sunny", "stormy", "radioactive"))
 seeds = st.integers(0, 1 << 16)
 
 
-@settings(max_examples=200)
+@settings(max_examples=400)
 @given(profiles, seeds, st.lists(steps, max_size=30))
 def test_what_was_sent_is_received_in_order_and_nothing_is_missing(profile: str, seed: int, story: list[tuple]) -> None:
     talk = Conversation(profile, seed)
@@ -147,7 +147,7 @@ def test_what_was_sent_is_received_in_order_and_nothing_is_missing(profile: str,
         assert talk.received[side] == talk.expected(side)
 
 
-@settings(max_examples=200)
+@settings(max_examples=400)
 @given(profiles, seeds, st.lists(steps, max_size=20), breaks, st.lists(steps, max_size=10))
 def test_what_is_received_of_a_connection_that_broke_is_the_beginning_of_what_was_sent(
     profile: str, seed: int, before: list[tuple], broke: tuple, after: list[tuple]

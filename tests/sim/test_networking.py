@@ -237,6 +237,7 @@ def test_what_met_nothing_has_not_fired(bench: SimBench) -> None:
         for _ in range(3):
             ours.send(b"x")
     assert bench.world.plan.unfired == rules[1:3]
+    assert bench.world.plan.authored == rules  # each once, however often it was set
 
 
 def test_an_action_has_fired_when_its_tyme_has_come(bench: SimBench) -> None:

@@ -165,7 +165,7 @@ class Carrier:
         """Have everything that waits for being sent again be sent again now."""
         held, self._held = self._held, []
         for lane in list(self._stalled):
-            self._retry(lane, lane.turn)
+            self._resend(lane)
         for lane in held:
             self._pass(lane, (lane.number, RST, b""))
 
@@ -285,21 +285,23 @@ class Carrier:
         insort(lane.stalled, segment)
 
     def _retry(self, lane: Lane, turn: int) -> None:
-        """Send again what was not let through."""
-        if turn != lane.turn:
+        """The time is over after which a segment is sent again."""
+        if turn != lane.turn or not lane.stalled:
             return
-        segments, lane.stalled = lane.stalled, []
-        self._stalled.pop(lane, None)
         source = lane.source
-        if source.state == DEAD:
-            return
-        if self.world.tyme - lane.since >= GIVE_UP:
+        if source.state != DEAD and self.world.tyme - lane.since >= GIVE_UP:
             source.stack.note("reset", source.label, "timeout")
             source.fail(errno.ETIMEDOUT)
-            return
         lane.tries += 1
-        for segment in segments:
-            self._pass(lane, segment)
+        self._resend(lane)
+
+    def _resend(self, lane: Lane) -> None:
+        """Send again what was not let through."""
+        segments, lane.stalled = lane.stalled, []
+        self._stalled.pop(lane, None)
+        if lane.source.state != DEAD:
+            for segment in segments:
+                self._pass(lane, segment)
 
     # ------------------------------------------------------------ there
 

@@ -23,7 +23,7 @@ from totohio.sim.sockets import DEAD, OPEN, SimSocket
 
 if TYPE_CHECKING:
     from totohio.sim.hosting import Host
-    from totohio.sim.worlding import World
+    from totohio.sim.staging import Stage
 
 RTO = 0.2  # seconds until a segment is first sent again: the least that Linux waits
 LONGEST_RTO = 120.0  # seconds
@@ -96,7 +96,7 @@ class Carrier:
         connections: The connections between hosts that live: the end that connected, in the order of their beginning.
     """
 
-    def __init__(self, world: "World", profile: Profile, dice: Dice) -> None:
+    def __init__(self, world: "Stage", profile: Profile, dice: Dice) -> None:
         self.world = world
         self.profile = profile
         self.rules: list[Rule] = []

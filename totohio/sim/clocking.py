@@ -7,7 +7,7 @@ from totohio.base.errors import TotohioError
 from totohio.sim.seeding import Dice
 
 if TYPE_CHECKING:
-    from totohio.sim.worlding import World
+    from totohio.sim.staging import Stage
 
 
 class SimClock(Clock):
@@ -17,7 +17,7 @@ class SimClock(Clock):
         offset: Seconds by which its wall time is ahead.
     """
 
-    def __init__(self, world: "World") -> None:
+    def __init__(self, world: "Stage") -> None:
         self._world = world
         self.offset = 0.0
 

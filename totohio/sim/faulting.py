@@ -14,7 +14,7 @@ from totohio.sim.seeding import Dice
 
 if TYPE_CHECKING:
     from totohio.sim.hosting import Host
-    from totohio.sim.worlding import World
+    from totohio.sim.staging import Stage
 
 SLOW = 0.5  # seconds that a slow network delays at most
 STEPS = 7200.0  # seconds that a clock is stepped at most, forwards or backwards
@@ -57,7 +57,7 @@ class Plan:
         authored: Rules and actions that the test itself has planned.
     """
 
-    def __init__(self, world: "World", profile: Profile, dice: Dice, without: Collection[int]) -> None:
+    def __init__(self, world: "Stage", profile: Profile, dice: Dice, without: Collection[int]) -> None:
         self.drawn = _draw(profile, dice)
         self.fired: list[Fault] = []
         self.authored: list[Rule | Action] = []
@@ -142,7 +142,7 @@ def _draw(profile: Profile, dice: Dice) -> list[Fault]:
 # ---------------------------------------------------------------- how each strikes
 
 
-def _reset(world: "World", fault: Fault) -> bool:
+def _reset(world: "Stage", fault: Fault) -> bool:
     connections = [sock for sock in world.net.connections if sock.peer is not None]
     if not connections:
         return False
@@ -152,7 +152,7 @@ def _reset(world: "World", fault: Fault) -> bool:
     return True
 
 
-def _rule(world: "World", fault: Fault, rule: Rule) -> bool:
+def _rule(world: "Stage", fault: Fault, rule: Rule) -> bool:
     fault.hit = str(rule).removeprefix(f"{fault.kind} ")
     world.net.rules.append(rule)
 
@@ -167,7 +167,7 @@ def _rule(world: "World", fault: Fault, rule: Rule) -> bool:
     return True
 
 
-def _two(world: "World", fault: Fault) -> tuple["Host", "Host"] | None:
+def _two(world: "Stage", fault: Fault) -> tuple["Host", "Host"] | None:
     """Two hosts that are connected, or else a host that may fail and any other."""
     pairs: dict[tuple[Host, Host], None] = {}
     for sock in world.net.connections:
@@ -179,32 +179,32 @@ def _two(world: "World", fault: Fault) -> tuple["Host", "Host"] | None:
     return list(pairs)[int(fault.choice[0] * len(pairs))] if pairs else None
 
 
-def _partition(world: "World", fault: Fault) -> bool:
+def _partition(world: "Stage", fault: Fault) -> bool:
     two = _two(world, fault)
     return two is not None and _rule(world, fault, Block(*two))
 
 
-def _isolate(world: "World", fault: Fault) -> bool:
+def _isolate(world: "Stage", fault: Fault) -> bool:
     two = _two(world, fault)
     return two is not None and _rule(world, fault, Block(two[int(fault.choice[1] * 2)], None))
 
 
-def _slow(world: "World", fault: Fault) -> bool:
+def _slow(world: "Stage", fault: Fault) -> bool:
     two = _two(world, fault)
     return two is not None and _rule(world, fault, Delay(*two, round(SLOW * fault.choice[0], 6)))
 
 
-def _hold(world: "World", fault: Fault) -> bool:
+def _hold(world: "Stage", fault: Fault) -> bool:
     two = _two(world, fault)
     return two is not None and _rule(world, fault, Hold(*two))
 
 
-def _refuse(world: "World", fault: Fault) -> bool:
+def _refuse(world: "Stage", fault: Fault) -> bool:
     server = _server(world, fault)
     return server is not None and _rule(world, fault, Refuse(server, None))
 
 
-def _server(world: "World", fault: Fault) -> "Host | None":
+def _server(world: "Stage", fault: Fault) -> "Host | None":
     """One of the hosts that may fail and have not: clients' do not, for they are the test."""
     hosts = [host for host in world.hosts.values() if host.fallible and host.running]
     if not hosts:
@@ -214,7 +214,7 @@ def _server(world: "World", fault: Fault) -> "Host | None":
     return host
 
 
-def _pause(world: "World", fault: Fault) -> bool:
+def _pause(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
     if host is None or host.paused:
         return False
@@ -223,7 +223,7 @@ def _pause(world: "World", fault: Fault) -> bool:
     return True
 
 
-def _crash(world: "World", fault: Fault) -> bool:
+def _crash(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
     if host is None:
         return False
@@ -232,7 +232,7 @@ def _crash(world: "World", fault: Fault) -> bool:
     return True
 
 
-def _kill(world: "World", fault: Fault) -> bool:
+def _kill(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
     if host is None:
         return False
@@ -241,7 +241,7 @@ def _kill(world: "World", fault: Fault) -> bool:
     return True
 
 
-def _step_clock(world: "World", fault: Fault) -> bool:
+def _step_clock(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
     if host is None:
         return False
@@ -249,7 +249,7 @@ def _step_clock(world: "World", fault: Fault) -> bool:
     return True
 
 
-def _exhaust(world: "World", fault: Fault) -> bool:
+def _exhaust(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
     if host is None:
         return False
@@ -263,7 +263,7 @@ def _exhaust(world: "World", fault: Fault) -> bool:
     return True
 
 
-def _disk(world: "World", fault: Fault) -> bool:
+def _disk(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
     if host is None:
         return False
@@ -275,7 +275,7 @@ def _disk(world: "World", fault: Fault) -> bool:
     return True
 
 
-_STRIKES: dict[str, Callable[["World", Fault], bool]] = {
+_STRIKES: dict[str, Callable[["Stage", Fault], bool]] = {
     "reset": _reset,
     "partition": _partition,
     "isolate": _isolate,

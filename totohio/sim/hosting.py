@@ -28,7 +28,7 @@ from totohio.sim.stacking import Stack
 from totohio.sim.working import SimThreads
 
 if TYPE_CHECKING:
-    from totohio.sim.worlding import World
+    from totohio.sim.staging import Stage
 
 DESCRIPTORS = 4096  # sockets that a host's processes may have open
 
@@ -51,7 +51,7 @@ class Host:
         path: The path of a Unix socket on which it listens instead.
     """
 
-    def __init__(self, world: "World", name: str, number: int, boot: Boot, *, modules: Modules, fallible: bool) -> None:
+    def __init__(self, world: "Stage", name: str, number: int, boot: Boot, *, modules: Modules, fallible: bool) -> None:
         self.world = world
         self.name = name
         self.address = f"10.0.{number // 250}.{number % 250 + 1}"
@@ -385,7 +385,7 @@ class ProcessDied(AssertionError):
     """A Doer raised, which ended the process that it ran in."""
 
 
-def _costly(world: "World", invoke: Callable[[Any, Any], Any], seconds: float | Callable[[], float]) -> Any:
+def _costly(world: "Stage", invoke: Callable[[Any, Any], Any], seconds: float | Callable[[], float]) -> Any:
     def costly(handler: Any, parameters: Any) -> Any:
         world.spend(seconds() if callable(seconds) else seconds)
         return invoke(handler, parameters)

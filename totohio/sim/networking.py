@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from totohio.sim.hosting import Host, Process
-    from totohio.sim.worlding import World
+    from totohio.sim.staging import Stage
 
 SYN_RTO = 1.0  # seconds until a connect is first tried again
 SYN_TRIES = 7  # tcp_syn_retries = 6 and the first: 127 s in all
@@ -43,7 +43,7 @@ SYN, SYN_ACK = "syn", "syn-ack"
 class Net(Carrier):
     """The network of a World."""
 
-    def __init__(self, world: "World", profile: Profile, dice: Dice) -> None:
+    def __init__(self, world: "Stage", profile: Profile, dice: Dice) -> None:
         super().__init__(world, profile, dice)
         self._number = 0
         self._asking: dict[SimSocket, tuple[Host, int]] = {}  # those whose handshake is not let through

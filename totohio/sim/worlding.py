@@ -1,29 +1,17 @@
 """The World: hosts, network and clients on one virtual time, everything of it decided by one seed."""
 
-import logging
-import os
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator
 from functools import partial
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, Self
 
-from totohio.app.configuring import load, module_path
-from totohio.app.serving import TotoServer
-from totohio.app.settings import Settings
-from totohio.base.errors import SettingsError
 from totohio.base.futures import Future
 from totohio.sim.calling import CallerDoer, Client
-from totohio.sim.checking import Checks
-from totohio.sim.escaping import Watch
-from totohio.sim.faulting import Plan
-from totohio.sim.hosting import Boot, Host, Process
-from totohio.sim.isolating import Modules, Source, folder, package
+from totohio.sim.hosting import Host, Process
 from totohio.sim.loading import Load, Loader, poisson
-from totohio.sim.networking import Net
-from totohio.sim.profiles import Profile, profile
-from totohio.sim.scheduling import Schedule, Stuck
-from totohio.sim.seeding import Dice
-from totohio.sim.tracing import Trace
+from totohio.sim.profiles import Profile
+from totohio.sim.scheduling import Stuck
+from totohio.sim.staging import Stage
 from totohio.sim.visiting import Workload, perform
 
 EPOCH = 1_800_000_000.0  # Unix seconds at tyme 0: 2027-01-15T08:00:00Z
@@ -32,7 +20,7 @@ LIMIT = 3600.0  # seconds of tyme that `run` gives scripts to be done, unless it
 Script = Generator[Any, Any, Any]
 
 
-class World(Schedule):
+class World(Stage):
     """A simulated world, from one seed. Use it in a ``with`` block.
 
     Attributes:
@@ -68,37 +56,15 @@ class World(Schedule):
         Raises:
             ValueError: There is no such profile.
         """
-        self.profile = faults if isinstance(faults, Profile) else profile(faults)
-        self.dice = Dice(seed)
-        super().__init__(self.dice.branch("order") if self.profile.latency else None)
-        self.seed = seed
-        self.epoch = epoch
-        self.trace = Trace()
-        self.checks = Checks(self)
-        self.plan = Plan(self, self.profile, self.dice.branch("faults"), without)
-        self.net = Net(self, self.profile, self.dice.branch("net"))
-        self.watch = Watch(frozenset(allow))
-        self.hosts: dict[str, Host] = {}
-        self.current: Process | None = None
-        self.ident = 0
-        self.graves: list[Process] = []
-        self._durations: dict[str, float | Callable[[], float]] = {}
-        self._task_dice = self.dice.branch("tasks")
+        super().__init__(seed, faults=faults, without=without, epoch=epoch, allow=allow)
         self._scripts: dict[int, str] = {}
         self._callers: dict[Client, tuple[Process, CallerDoer]] = {}
         self._director: tuple[Process, CallerDoer] | None = None
-        self._heals: dict[int, Callable[[], object]] = {}
-        self._failure: BaseException | None = None
-        self._log = _Log(self)
-        self._closed = False
-
-    def __repr__(self) -> str:
-        return f"<World {self.seed} at {self.tyme:.6f} s>"
 
     # ------------------------------------------------------------ its life
 
     def __enter__(self) -> Self:
-        self._log.listen()
+        self.open()
         return self
 
     def __exit__(
@@ -118,126 +84,7 @@ class World(Schedule):
         if kind is None:
             self._raise()
 
-    def close(self) -> None:
-        """End it: exit what runs, clear away what was killed. Twice does no harm."""
-        if self._closed:
-            return
-        self._closed = True
-        self.clear()
-        self.plan.stop()
-        for host in self.hosts.values():
-            process = host.process
-            if process is not None:
-                process.stop()
-        for process in self.graves:
-            process.bury()
-        self._log.close()
-
-    # ------------------------------------------------------------ what is in it
-
-    @overload
-    def server(
-        self,
-        conf: str | os.PathLike[str] | None = None,
-        *,
-        count: None = None,
-        name: str = "server",
-        methods: Mapping[str, Source] | None = None,
-        isolate: Collection[str] = (),
-        **options: Any,
-    ) -> Host: ...
-
-    @overload
-    def server(
-        self,
-        conf: str | os.PathLike[str] | None = None,
-        *,
-        count: int,
-        name: str = "server",
-        methods: Mapping[str, Source] | None = None,
-        isolate: Collection[str] = (),
-        **options: Any,
-    ) -> list[Host]: ...
-
-    def server(
-        self,
-        conf: str | os.PathLike[str] | None = None,
-        *,
-        count: int | None = None,
-        name: str = "server",
-        methods: Mapping[str, Source] | None = None,
-        isolate: Collection[str] = (),
-        **options: Any,
-    ) -> "Host | list[Host]":
-        """Start a server on a host of its own, put together as in production; or several, with ``count``.
-
-        Args:
-            conf: A YAML file with options.
-            count: How many; then they are given as a list, and named with a number.
-            name: Of the host.
-            methods: Methods that stand in no file: functions ``invoke``, or source texts, by name.
-            isolate: Other packages whose modules each process has copies of, beside those of the methods and of the
-                startup function.
-            options: Options by name; those of the environment do not count.
-
-        Raises:
-            SettingsError: An option does not exist or cannot have this value, or asks for TLS.
-        """
-        folders: tuple[str, ...] = ()
-        if methods is not None:
-            package(f"{name}_methods", methods)
-            options["method_module"] = f"{name}_methods"
-            folders = (folder(f"{name}_methods"),)
-        settings = load(conf, arguments={"log_level": "warning", **options}, environ={})
-        if settings.certfile is not None:
-            raise SettingsError("certfile: the simulated network carries no TLS")
-        folders += tuple(module_path(settings))
-        named = (settings.method_module, settings.startup_function or "", *isolate)
-        roots = tuple(dict.fromkeys(each.partition(".")[0] for each in named if each))
-        names = [name] if count is None else [f"{name}-{number + 1}" for number in range(count)]
-        hosts = [self._serve(each, settings, Modules(roots, folders)) for each in names]
-        return hosts[0] if count is None else hosts
-
-    def _serve(self, name: str, settings: Settings, modules: Modules) -> Host:
-        def boot(process: Process) -> list[Any]:
-            process.server = TotoServer(settings=settings, environment=process.environment)
-            return process.server.doers
-
-        host = self.host(name, boot, modules=modules)
-        host.port = settings.port if settings.uds is None else 0
-        host.path = settings.uds
-        return host
-
-    def host(
-        self,
-        name: str,
-        boot: Boot,
-        *,
-        modules: Modules | None = None,
-        isolate: Collection[str] = (),
-        fallible: bool = True,
-    ) -> Host:
-        """Start a host with Doers of one's own.
-
-        Args:
-            name: Of the host; it must be new.
-            boot: Called with the `Process` each time it starts; gives its Doers. They reach the world through
-                ``process.environment`` alone.
-            modules: What is imported anew for each process; mostly made of ``isolate``.
-            isolate: Packages whose modules each process has copies of.
-            fallible: Drawn faults may crash, kill and pause it.
-
-        Raises:
-            ValueError: There is a host of that name.
-        """
-        if name in self.hosts:
-            raise ValueError(f"there is a host {name} already")
-        modules = modules or Modules(tuple(isolate))
-        host = Host(self, name, len(self.hosts), boot, modules=modules, fallible=fallible)
-        self.hosts[name] = host
-        host.start()
-        self.judge()
-        return host
+    # ------------------------------------------------------------ clients and their scripts
 
     def client(
         self, server: Host | tuple[str, int] | str, name: str | None = None, *, timeout: float | None = None
@@ -254,8 +101,6 @@ class World(Schedule):
         client = caller[1].client(self._address(server), name=name, timeout=timeout, observer=partial(self.note, name))
         self._callers[client] = caller
         return client
-
-    # ------------------------------------------------------------ scripts
 
     def spawn(self, script: Script, name: str = "", *, on: Client | None = None) -> Future[Any]:
         """Run a script: a generator that yields what it waits for, as methods do. What it raises fails the world.
@@ -409,12 +254,6 @@ class World(Schedule):
             self.checks.step()
         self.judge()
 
-    def heal(self) -> None:
-        """End the drawn faults: no more strike, and what they broke works again."""
-        self.plan.stop()
-        for number in list(self._heals):
-            self._mend(number)
-
     # ------------------------------------------------------------ what must hold
 
     def always(self, name: str, predicate: Callable[[], Any]) -> None:
@@ -428,97 +267,3 @@ class World(Schedule):
     def sometimes(self, name: str, condition: Any = True) -> None:
         """Note that something happened that must happen in some runs of a sweep."""
         self.checks.sometimes(name, condition)
-
-    # ------------------------------------------------------------ for its parts
-
-    def note(self, host: str, kind: str, *details: Any) -> None:
-        """Write into the trace."""
-        self.trace.note(self.tyme + self.lag, host, kind, *details)
-
-    def fail(self, error: BaseException, cause: BaseException | None = None) -> None:
-        """Have the run end with an error; the first one counts."""
-        if self._failure is None:
-            error.__cause__ = cause or error.__cause__
-            self._failure = error
-
-    def find(self, name: str, here: Host) -> Host:
-        """Give the host of that name or address, as ``here`` knows it.
-
-        Raises:
-            OSError: There is none.
-        """
-        if name in ("localhost", "127.0.0.1", "::1", ""):
-            return here
-        host = self.hosts.get(name)
-        if host is None:
-            for each in self.hosts.values():
-                if each.address == name:
-                    return each
-            raise OSError(f"there is no host {name}")
-        return host
-
-    def duration(self, task: str, pool: str) -> float:
-        """Give how long a task of a worker thread takes."""
-        seconds = self._durations.get(task)
-        if seconds is None:
-            seconds = self._durations.get(pool)
-        if seconds is None:
-            mean = self.profile.task
-            return self._task_dice.exponential(mean) if mean else 0.0
-        return seconds() if callable(seconds) else seconds
-
-    def takes(self, task: str, seconds: float | Callable[[], float]) -> None:
-        """Say how long a task of worker threads takes.
-
-        Args:
-            task: The qualified name of its function, or the name of its TaskQueue.
-            seconds: That long each time; or a function that gives how long the next time.
-        """
-        self._durations[task] = seconds
-
-    def until_healed(self, seconds: float, mend: Callable[[], object]) -> None:
-        """Have a fault's damage mended after so many seconds, or when the world is healed before."""
-        number = self.number()
-        self._heals[number] = mend
-        self.after(seconds, self._mend, number)
-
-    def _mend(self, number: int) -> None:
-        mend = self._heals.pop(number, None)
-        if mend is not None:
-            mend()
-
-    def judge(self) -> None:
-        """Raise what the run has failed with, and see whether everything holds that must."""
-        if self.watch.escapes or self._failure is not None:
-            self._raise()
-        self.checks.step()
-
-    def _raise(self) -> None:
-        if self.watch.escapes and self._failure is None:
-            self._failure = self.watch.escapes[0]
-        if self._failure is not None:
-            error, self._failure = self._failure, None
-            raise error
-
-
-class _Log(logging.Handler):
-    """Writes what is logged in a world into its trace."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(logging.WARNING)
-        self._world = world
-        self._logger = logging.getLogger("totohio")
-
-    def listen(self) -> None:
-        """Begin."""
-        self._logger.addHandler(self)
-
-    def close(self) -> None:
-        """End."""
-        self._logger.removeHandler(self)
-        super().close()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Note one record."""
-        process = self._world.current
-        self._world.note(process.host.name if process else "", "log", record.levelname, record.getMessage())

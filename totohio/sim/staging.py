@@ -72,6 +72,7 @@ class Stage(Schedule):
         self._task_dice = self.dice.branch("tasks")
         self._heals: dict[int, Callable[[], object]] = {}
         self._failure: BaseException | None = None
+        self._raised = 0  # escapes that somebody has been told of
         self._log = _Log(self)
         self._closed = False
 
@@ -271,13 +272,14 @@ class Stage(Schedule):
 
     def judge(self) -> None:
         """Raise what the run has failed with, and see whether everything holds that must."""
-        if self.watch.escapes or self._failure is not None:
+        if len(self.watch.escapes) > self._raised or self._failure is not None:
             self._raise()
         self.checks.step()
 
     def _raise(self) -> None:
-        if self.watch.escapes and self._failure is None:
-            self._failure = self.watch.escapes[0]
+        if len(self.watch.escapes) > self._raised:
+            self._failure = self._failure or self.watch.escapes[self._raised]
+            self._raised = len(self.watch.escapes)
         if self._failure is not None:
             error, self._failure = self._failure, None
             raise error

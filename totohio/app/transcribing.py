@@ -194,8 +194,8 @@ class TranscriptDoer(Doer):
         if self._full(size):
             self._missed.requests += 1
             return False
-        tyme = round(arrival - self._start, 6)
-        waited = round(self._server.now - arrival, 6)
+        tyme = arrival - self._start
+        waited = self._server.now - arrival
         self._add(size, self._scribe.request, tyme, connection, number, waited, self.environment.clock.now(), request)
         return True
 
@@ -215,7 +215,7 @@ class TranscriptDoer(Doer):
         self._add(0, self._scribe.lose, self._tyme(), connection, number, took)
 
     def _tyme(self) -> float:
-        return round(self._server.now - self._start, 6)
+        return self._server.now - self._start
 
     def _full(self, size: int) -> bool:
         return self._waiting + size + (self._tape.waiting if self._tape is not None else 0) > CAPACITY

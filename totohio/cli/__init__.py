@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from totohio.base.errors import SettingsError, TotohioError
-from totohio.cli import call, methods, new, serve, settings, sim
+from totohio.cli import call, methods, new, replay, serve, settings, sim
 from totohio.cli.parsing import Command, UsageError, parse
 from totohio.cli.printing import silence
 
@@ -16,6 +16,7 @@ COMMANDS: tuple[Command, ...] = (
     settings.COMMAND,
     new.COMMAND,
     sim.COMMAND,
+    replay.COMMAND,
 )
 
 FAILED = 1

@@ -1,16 +1,32 @@
-"""Writes the reference pages from the code: the settings from their table, the API from its docstrings."""
+"""Writes the reference pages from the code: the settings from their table, all names from their docstrings."""
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import griffe
 
 from totohio.app import settings
+from totohio.sim import World
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "reference"
+
+INNER = {  # of the simulation's classes, what only the simulation itself calls
+    "World": "clear duration eventful fail find judge note pass_until spend until_healed",
+    "Host": "__init__",
+    "Process": "__init__ bury catch_up cycle do outside rouse start stop thread",
+    "Client": "__init__ forget keep",
+    "Fault": "__init__",
+    "Rule": "__init__ added concerns judge title verdict",
+    "Operation": "__init__ asked told",
+    "CheckFailed": "__init__",
+    "EscapeError": "__init__",
+    "Trace": "__init__",
+}
+PARTS = {"plan": "at unfired", "net": "rule add remove"}  # of a World: what has no public class, and its methods
+HIDDEN = ("_", "{")  # how values begin that say nothing: private names, tables
 
 
 def api() -> str:
@@ -32,21 +48,59 @@ def api() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def entry(item: griffe.Object | griffe.Alias, level: int) -> Iterator[str]:
-    """Give the paragraphs about a name, and those about the public methods when it is a class of ours."""
+def sim() -> str:
+    """Give the page of all names of the simulation, grouped as `totohio.sim.__all__` orders them."""
+    package = griffe.load("totohio.sim", search_paths=[ROOT], docstring_parser="google", resolve_aliases=True)
+    assert package.exports, "totohio.sim has no __all__"
+    parts = ["# The names of the simulation", "Everything here is imported so: `from totohio.sim import ...`."]
+    for name in map(str, package.exports):
+        inner = set(INNER.get(name, "").split())
+        assert inner <= package[name].all_members.keys(), f"INNER: {name} has no such members"
+        parts += entry(package[name], level=2, inner=inner)
+        if name == "World":
+            with World() as world:
+                for part, methods in PARTS.items():
+                    kind = type(getattr(world, part))
+                    path = f"{kind.__module__}.{kind.__qualname__}".removeprefix("totohio.sim.")
+                    parts += partial(f"world.{part}", package[path], methods.split())
+    return "\n\n".join(parts) + "\n"
+
+
+def partial(title: str, item: griffe.Object | griffe.Alias, methods: list[str]) -> Iterator[str]:
+    """Give the paragraphs about an object of a class that is not public itself, and about some of its methods."""
+    yield f"## `{title}`"
+    yield from text(item)
+    for name in methods:
+        yield from entry(item.all_members[name], level=3)
+
+
+def entry(item: griffe.Object | griffe.Alias, level: int, inner: Collection[str] = ()) -> Iterator[str]:
+    """Give the paragraphs about a name, and those about the public methods and properties when it is a class of ours.
+
+    Args:
+        item: What has the name.
+        level: Of its heading.
+        inner: Members that are not told of.
+    """
     yield f"{'#' * level} `{item.name}`"
-    if item.is_function or (item.is_class and "__init__" in item.members):
+    if item.is_function or (item.is_class and "__init__" in item.members and "__init__" not in inner):
         yield f"```python\n{signature(item)}\n```"
-    elif item.is_attribute and item.value is not None:
+    elif item.is_attribute and item.value is not None and not str(item.value).startswith(HIDDEN):
         yield f"`{item.name} = {item.value}`"
+    yield from text(item)
+    if item.is_class:
+        for member in item.all_members.values():
+            ours = member.canonical_path.startswith("totohio.") and member.name not in inner
+            called = member.is_function or "property" in member.labels
+            if ours and called and member.docstring and not member.name.startswith("_"):
+                yield from entry(member, level + 1)
+
+
+def text(item: griffe.Object | griffe.Alias) -> Iterator[str]:
+    """Give the paragraphs of its docstring."""
     if item.docstring:
         for section in item.docstring.parsed:
             yield from paragraphs(section)
-    if item.is_class:
-        for member in item.all_members.values():
-            ours = member.canonical_path.startswith("totohio.")
-            if ours and member.is_function and member.docstring and not member.name.startswith("_"):
-                yield from entry(member, level + 1)
 
 
 def signature(item: griffe.Object | griffe.Alias) -> str:
@@ -84,7 +138,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only tell whether the pages are up to date")
     check = parser.parse_args().check
     stale = False
-    for name, text in {"settings.md": settings.reference(), "api.md": api()}.items():
+    for name, text in {"settings.md": settings.reference(), "api.md": api(), "sim.md": sim()}.items():
         page = PAGES / name
         if page.is_file() and page.read_text("utf-8") == text:
             continue

@@ -88,6 +88,7 @@ PROFILES: Mapping[str, Profile] = {
         ),
     )
 }
+"""The profiles of this kit, by name."""
 
 
 def profile(name: str) -> Profile:

@@ -23,6 +23,10 @@ VARYING = {  # what is different each time, and how it is compared
     r"\d{4}-\d\d-\d\dT[\d:.]+Z": "TIME",
     r"\d+\.\d+ ms": "MS",
     r'"ms": \d+\.\d+': '"ms": MS',
+    r"(?m)^\d+ of \d+ seeds, .*\n": "",  # how far a sweep is, when it takes long
+    r"\bin \d+\.\d s( \(\d+ a second\))?:": "in TIME:",
+    r"\bcrc [0-9a-f]{8}\b": "crc CRC",
+    r"\bheld in \d+ of (\d+) runs\b": r"held in N of \1 runs",  # a port with more digits makes other segments
     r"(?m)^(Date|ETag): .*": r"\1: ...",
 }
 

@@ -11,27 +11,32 @@ import json
 import re
 import shutil
 import signal
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 
-import totohio
+import totohio.sim
 from tests.pages import SUFFIXES, anchors, blocks, commands, prose, words
 from tests.terminal import ROOT, Terminal
 from totohio.app.configuring import load
 from totohio.app.settings import OPTIONS
 from totohio.cli import COMMANDS
 from totohio.cli.parsing import Parser
+from totohio.sim.ordering import PREFIX, Orders
 
 REFERENCE = ROOT / "docs" / "reference"
-GENERATED = ("api.md", "settings.md", "benchmarks.md")  # from code and measurements, which scripts/docs and bench do
+GENERATED = ("api.md", "settings.md", "sim.md", "benchmarks.md")  # by scripts/docs and scripts/bench
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WRITTEN = [page for page in PAGES if page.name not in GENERATED]
 TOOLS = ("curl", "jq", "openssl", "nginx")
 FOREIGN = {"TypedDict", "MemoryError", "proxy_buffering", "proxy_http_version", "proxy_pass", "client_max_body_size"}
 FOREIGN |= {"add_callback", "add_timeout"}  # Tornado's
+ORDERS = [PREFIX + field.name.upper() for field in fields(Orders)]  # the simulation's variables
+LEDGER = ROOT / "docs" / "examples" / "ledger"
 
 
 def name_of(page: Path) -> str:
@@ -118,12 +123,12 @@ def flags() -> frozenset[str]:
 def test_names_are_those_of_the_code(page: Path) -> None:
     shown = {word for block in blocks(page) for word in re.findall(r"\w+", block.text)}
     for text in words(page):
-        if re.fullmatch(r"(base|wire|core|net|work|app|cli)/\w+\.py", text):
+        if re.fullmatch(r"(base|wire|core|net|work|app|sim|cli)/\w+\.py", text):
             assert (ROOT / "totohio" / text).is_file(), text
         for name in re.findall(r"\bERROR_[A-Z_]+\b|\b[a-z]+(?:_[a-z]+)+\b|\b(?:[A-Z][a-z]+){2,}\b", text):
             assert name in identifiers() | shown | FOREIGN, f"{name} is nowhere in the code"
         for variable in re.findall(r"\bTOTOHIO_[A-Z_]+\b", text):
-            assert variable in {row.variable for row in OPTIONS.values()}, variable
+            assert variable in {row.variable for row in OPTIONS.values()} | set(ORDERS), variable
         for flag in re.findall(r"(?<!\S)--[a-z][a-z-]*", text):
             assert flag in flags() or flag in {"--json", "--all"}, flag
 
@@ -154,9 +159,21 @@ def test_options_in_examples_exist(page: Path) -> None:
                     assert used <= flags(), used - flags()
 
 
-def test_every_public_name_is_in_the_reference() -> None:
+@pytest.mark.parametrize("package", [totohio, totohio.sim], ids=lambda package: package.__name__)
+def test_every_public_name_is_in_the_reference(package: ModuleType) -> None:
     documented = {word for page in REFERENCE.glob("*.md") for text in words(page) for word in re.findall(r"\w+", text)}
-    assert set(totohio.__all__) <= documented, set(totohio.__all__) - documented
+    assert set(package.__all__) <= documented, set(package.__all__) - documented
+
+
+def test_the_ledger_is_the_one_that_the_tutorial_begins_with() -> None:
+    shown: dict[str, str] = {}
+    for block in blocks(ROOT / "docs" / "simulation.md"):
+        if block.file:
+            shown.setdefault(block.file, block.text)
+    paths = [path for pattern in ("*.yaml", "*.py", "methods/*.py") for path in LEDGER.glob(pattern)]
+    kept = {path.relative_to(LEDGER).as_posix(): path.read_text("utf-8") for path in paths}
+    assert len(kept) == 6
+    assert kept.items() <= shown.items()
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:

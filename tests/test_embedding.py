@@ -1,6 +1,7 @@
 """Servers inside other programs: the examples, run as they stand, and servers beside and below other Doers."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -20,13 +21,13 @@ EXAMPLES = ROOT / "docs" / "examples"
 LONG = 60.0  # seconds that only a failing test waits
 
 
-def run(name: str, folder: Path) -> str:
+def run(name: str, folder: Path, *words: str) -> str:
     """Run an example in an empty folder and give what it prints."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("TOTOHIO_")}
     paths = [str(ROOT), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     done = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py")],
+        [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), *words],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=LONG, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
@@ -43,8 +44,20 @@ def test_a_server_runs_by_recur_in_tyme_of_its_own(tmp_path: Path) -> None:
     assert run("drive_by_recur", tmp_path) == '{"result":"at last"} after 30 seconds of tyme\n' * 2
 
 
+def test_a_load_is_simulated_told_and_drawn(tmp_path: Path) -> None:
+    head, *outcomes, expected, median, _, _ = run("load", tmp_path, "--seconds", "60").splitlines()
+    assert re.fullmatch(r"1[12]\d{3} calls in 60 simulated seconds, \d+\.\d real ones", head)
+    shares = {words[0]: float(words[2].rstrip("%")) for words in map(str.split, outcomes)}
+    assert shares.keys() == {"ok", "1014"}
+    assert 5.0 < shares["1014"] < 13.0  # 8.21 % in the long run
+    assert "8.21%" in expected
+    assert re.fullmatch(r"50% of those answered took at most 1[0-6]\.\d ms", median)
+    assert "<svg" in (tmp_path / "load.svg").read_text("utf-8")
+
+
 def test_there_is_a_test_for_each_example() -> None:
-    assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == ["drive_by_recur", "embed_polling", "embed_stock"]
+    names = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+    assert names == ["drive_by_recur", "embed_polling", "embed_stock", "load"]
 
 
 # ---------------------------------------------------------------- beside and below others

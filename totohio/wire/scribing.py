@@ -303,10 +303,9 @@ class Scribe:
         name = plain_kind(kind)
         if name == JSON:
             try:
-                value = msgspec.json.decode(data)
+                return {"json": masker.tree(msgspec.json.decode(data))}
             except (ValueError, RecursionError):
                 return {"text": masker.loose(data.decode())}
-            return {"json": masker.tree(value)}
         if name == FORM:
             return _kept(_encoded(masker.pairs(_decoded(data))))
         if name == MULTIPART:

@@ -9,77 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from totohio.app.configuring import load
+from tests.sim.projects import METHODS, Project, calls, recording, replied, requested, verdicts
 from totohio.base.errors import SettingsError, TotohioError
-from totohio.sim.replaying import Report, replay
-from totohio.sim.worlding import World
-from totohio.wire.transcript import Closed, Opened, Replied, Requested, Started, Stopped, read, write
-
-METHODS = {
-    "add": "def invoke(handler, parameters):\n    return parameters['a'] + parameters['b']\n",
-    "echo": "def invoke(handler, parameters):\n    return parameters\n",
-    "wait": "def invoke(handler, parameters):\n    yield float(parameters['seconds'])\n    return parameters\n",
-    "count": "TOTAL = []\ndef invoke(handler, parameters):\n    TOTAL.append(1)\n    return len(TOTAL)\n",
-    "login": """
-SESSIONS = {}
-def invoke(handler, parameters):
-    session = handler.environment.minter.token()
-    SESSIONS[session] = parameters["user"], parameters["password"]
-    handler.set_header("Set-Cookie", f"id={session}; Path=/")
-    return {"session_id": session}
-""",
-    "whoami": """
-from ..login import SESSIONS
-def invoke(handler, parameters):
-    return SESSIONS[handler.request.headers["x-toto-session-id"]]
-""",
-    "about": """
-def invoke(handler, parameters):
-    return [handler.request.remote_ip, handler.request.protocol, int(handler.environment.clock.now())]
-""",
-    "stream": """
-from totohio import raw_response
-@raw_response
-def invoke(handler, parameters):
-    for number in range(3):
-        yield handler.respond_raw(f"piece {number}\\n", "text/plain", False)
-        yield 0.25
-""",
-    "silent": "from totohio import asynchronous\n@asynchronous\ndef invoke(handler, parameters):\n    pass\n",
-}
-METHODS["whoami"] = METHODS["whoami"].replace("from ..login", "from project_methods.login")
-
-
-class Project:
-    """A folder with methods, their recordings, and replays of these."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.conf = folder / "settings.yaml"
-        self.conf.write_text("method_module: project_methods\n")
-        (folder / "project_methods").mkdir()
-        (folder / "project_methods" / "__init__.py").touch()
-        for name, text in METHODS.items():
-            self.change(name, text)
-
-    def change(self, name: str, text: str) -> None:
-        """Write a method anew."""
-        (self.folder / "project_methods" / f"{name}.py").write_text(text)
-
-    def record(self, *scripts: Callable[[Any], Any], seed: int = 0, faults: str = "sunny", **options: Any) -> list[Any]:
-        """Run scripts of clients against a server that records."""
-        with World(seed, faults=faults) as world:
-            server = world.server(str(self.conf), record="calls.jsonl", **options)
-            for script in scripts:
-                client = world.client(server)
-                world.spawn(script(client), on=client)
-            world.run()
-        with server.files.open("calls.jsonl") as file:
-            return list(read(file.read().splitlines(keepends=True)))
-
-    def replay(self, entries: list[Any], **options: Any) -> Report:
-        """Run a recording."""
-        return replay(entries, load(str(self.conf), environ={}), **options)
+from totohio.wire.transcript import Closed, Opened, Replied, Requested, Stopped
 
 
 @pytest.fixture(scope="module")
@@ -93,27 +25,6 @@ def bytecode() -> Iterator[None]:
 @pytest.fixture
 def project(bytecode: None, tmp_path: Path) -> Project:
     return Project(tmp_path)
-
-
-def verdicts(report: Report) -> list[tuple[str, str]]:
-    return [(outcome.method, outcome.verdict) for outcome in report.outcomes]
-
-
-def calls(client: Any) -> Iterator[Any]:
-    """A client that does a little of everything."""
-    yield client.call("add", {"a": 1, "b": 2})
-    yield 1.5
-    yield client.call("count")
-    session = (yield client.call("login", {"user": "ada", "password": "hunter22"}))["session_id"]
-    client.session_id = session
-    yield client.call("whoami")
-    yield client.get(f"/echo?token={session}&a=1")
-    yield [client.call("wait", {"seconds": 2.0, "a": 1}), client.call("count")]
-    yield client.get("/stream")
-    yield client.batch({"1": ("count", {}), "2": ("add", {"a": 1, "b": 1})})
-    yield client.request("HEAD", "/echo?a=1")
-    yield client.request("OPTIONS", "/echo")
-    yield client.call("about")
 
 
 # ---------------------------------------------------------------- the same code
@@ -311,27 +222,6 @@ def test_a_recording_without_a_request_has_nothing_to_tell(project: Project) -> 
 # ---------------------------------------------------------------- connections
 
 
-def recording(*entries: Any) -> list[Any]:
-    """A recording by hand."""
-    start = Started(
-        tyme=0.0, format=1, totohio="0", epoch=1.8e9, at="", mark="0f1e2d3c", masked=[], max_body=100, settings={}
-    )
-    found = [start, *entries, Stopped(tyme=100.0, why="exit")]
-    return list(read(map(write, found)))
-
-
-def requested(tyme: float, number: int, uri: str, **fields: Any) -> Requested:
-    headers = {"host": "x", **fields.pop("headers", {})}
-    return Requested(tyme=tyme, connection=1, number=number, at="", verb="GET", uri=uri, headers=headers, **fields)
-
-
-def replied(tyme: float, number: int, result: Any) -> Replied:
-    headers: dict[str, str | list[str]] = {"Content-Type": "application/json"}
-    return Replied(
-        tyme=tyme, connection=1, number=number, took=0.0, status=200, headers=headers, json={"result": result}
-    )
-
-
 def test_a_pipelined_request_waits_for_the_one_before_it(project: Project) -> None:
     entries = recording(
         Opened(tyme=1.0, connection=1),
@@ -357,6 +247,33 @@ def test_a_request_on_a_connection_that_today_is_closed_is_found(project: Projec
     found = project.replay(entries).outcomes[1].difference
     assert found is not None
     assert (found.where, found.recorded, found.now) == ("connection", "open", "closed by the server")
+
+
+def test_there_may_be_more_connections_than_a_simulated_host_usually_has(project: Project) -> None:
+    opened = [Opened(tyme=1.0, connection=1 + number, peer="203.0.113.7") for number in range(5000)]
+    last = requested(2.0, 1, "/count")
+    last.connection = 5000
+    [outcome] = project.replay(recording(*opened, last)).outcomes
+    assert outcome.why == "its reply is not in the recording"
+
+
+def test_clients_of_a_unix_socket_have_no_address(project: Project) -> None:
+    entries = recording(
+        Opened(tyme=1.0, connection=1), requested(1.0, 1, "/about"), replied(1.0, 1, ["", "http", 1_800_000_001])
+    )
+    found = project.replay(entries).outcomes[0].difference
+    assert found is not None
+    assert found.where == "header access-control-allow-origin"  # the bodies were the same
+
+
+def test_bodies_may_be_nested_deeply(project: Project) -> None:
+    def client(client: Any) -> Iterator[Any]:
+        for depth in (100, 900, 3000):
+            yield client.request("POST", "/echo", b"[" * depth + b"1" + b"]" * depth)
+
+    report = project.replay(project.record(client))
+    assert report.count("differing") == 0
+    assert report.outcomes[0].verdict == "reproduced"
 
 
 def test_requests_of_several_connections_keep_their_order(project: Project) -> None:
@@ -388,3 +305,7 @@ def test_a_server_that_cannot_be_put_together_is_told(project: Project) -> None:
     project.change("__init__", "1 / 0")
     with pytest.raises(TotohioError, match="cannot be started: ZeroDivisionError"):
         project.replay(entries)
+    project.change("__init__", "import time\nSTART = time.time()\n")
+    with pytest.raises(TotohioError, match=r"was called under simulation at .*, or --allow time\.time"):
+        project.replay(entries)
+    assert project.replay(entries, allow=["time.time"]).count("differing") == 0

@@ -119,7 +119,7 @@ def create(files: Files, path: str, source: str) -> File:
         SettingsError: There is one with something in it, or there cannot be one.
     """
     try:
-        if os.path.isfile(path) and not os.path.islink(path) and not files.size(path):
+        if files.exists(path) and os.path.isfile(path) and not os.path.islink(path) and not files.size(path):
             files.remove(path)  # others may have it open already, or may read it
         return files.open(path, "xb", PERMISSIONS)
     except FileExistsError:

@@ -20,6 +20,7 @@ from totohio.wire.unmasking import ABSENT, Difference, LackError, Values, shown
 
 # Headers that are another matter each time, or that say what the body shows.
 PASSING = frozenset(("date", "server", "content-length", "connection", "keep-alive", "transfer-encoding"))
+DEEP = "its body is nested too deeply"
 ESCAPED = "was called under simulation at"
 
 REPRODUCED, DIFFERING, REFUSED = "reproduced", "differing", "refused"
@@ -137,7 +138,11 @@ class Judge:
         if expected is None or expected.lost:
             self._without(outcome)
             return
-        difference = self.compare(expected, reply)
+        try:
+            difference = self.compare(expected, reply)
+        except RecursionError:
+            self.refuse(outcome, DEEP)
+            return
         if difference is None:
             outcome.verdict = REPRODUCED
         elif ESCAPED.encode() in reply.body:

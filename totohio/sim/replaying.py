@@ -20,9 +20,10 @@ from totohio.app.settings import Settings
 from totohio.base.doing import Doer
 from totohio.base.errors import SettingsError, TotohioError
 from totohio.net.linking import Link
+from totohio.sim.escaping import EscapeError
 from totohio.sim.hosting import Host, Process, ProcessDied
 from totohio.sim.isolating import Modules
-from totohio.sim.recalling import Judge, Outcome, request_of
+from totohio.sim.recalling import DEEP, Judge, Outcome, request_of
 from totohio.sim.scheduling import Stuck
 from totohio.sim.worlding import World
 from totohio.wire.answering import Respondent
@@ -31,6 +32,7 @@ from totohio.wire.transcript import Closed, Ended, Missed, Opened, Refused, Repl
 from totohio.wire.unmasking import LackError, Values
 
 PORT = 80
+DESCRIPTORS = 1 << 20  # sockets of each host
 SLACK = 1e-6  # seconds that a reset comes later, so that a reply which was made just before it is made before it again
 GRACE = 3600.0  # seconds after the end of a recording in which replies may still come
 
@@ -86,7 +88,10 @@ class Peer:
 
     def open(self) -> None:
         """Connect."""
-        self._link.open(self.process.world.tyme)
+        try:
+            self._link.open(self.process.world.tyme)
+        except OSError as error:
+            self.lost(error)
 
     def send(self, outcome: Outcome) -> None:
         """Send a request, when the replies have come that its client had when it sent it."""
@@ -103,8 +108,8 @@ class Peer:
                 continue
             try:
                 data = request_of(outcome.request, self.judge.values)
-            except LackError as lack:
-                self.judge.refuse(outcome, str(lack))
+            except (LackError, RecursionError) as error:
+                self.judge.refuse(outcome, DEEP if isinstance(error, RecursionError) else str(error))
                 continue
             self.waiting.append(outcome)
             self._respondent.expect(outcome.request.verb)
@@ -208,7 +213,6 @@ class _Replay:
         self.settings = dataclasses.replace(
             settings, host="", port=PORT, uds=None, certfile=None, keyfile=None, cafile=None, record=None
         )
-        self.secure = any(entry.secure for entry in entries if isinstance(entry, Opened))
         self.stage = Stage(epoch=self.start.epoch, seed=seed, allow=allow)
         self.judge = Judge(Values(self.start.mark, self.start.masked, given), self.stage.escapes)
         self.peers: dict[int, Peer] = {}
@@ -252,19 +256,26 @@ class _Replay:
             self.stage.host("server", self._boot, modules=modules, fallible=False)
         except SettingsError:
             raise
+        except EscapeError as error:
+            raise TotohioError(f"the server cannot be started: {error}, or --allow {error.what}") from None
         except Exception as error:  # whatever a module raises while it is imported
             raise TotohioError(f"the server cannot be started: {type(error).__name__}: {error}") from error
 
     def _boot(self, process: Process) -> list[Any]:
+        process.host.stack.limit = DESCRIPTORS
         server = process.server = TotoServer(settings=self.settings, environment=process.environment)
-        if self.secure:
-            responder = server.built.server.responder
+        responder = server.built.server.responder
+        opened = [entry for entry in self.entries if isinstance(entry, Opened)]
+        secure = any(entry.secure for entry in opened)
+        local = not any(entry.peer for entry in opened)  # they came over a Unix socket, where peers have no address
 
-            def respond(steward: Any, request: ServerRequest) -> None:
-                request.secure = True
-                responder(steward, request)
+        def respond(steward: Any, request: ServerRequest) -> None:
+            request.secure = secure
+            if local:
+                request.remote = None
+            responder(steward, request)
 
-            server.built.server.responder = respond
+        server.built.server.responder = respond
         return server.doers
 
     # ------------------------------------------------------------ what happened, once more
@@ -299,6 +310,7 @@ class _Replay:
             doers: list[PeerDoer] = []
 
             def boot(process: Process) -> list[Any]:
+                process.host.stack.limit = DESCRIPTORS
                 doers.append(PeerDoer(process))
                 return list(doers)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.sim.projects import METHODS, Project, calls, recording, replied, requested, verdicts
 from totohio.base.errors import SettingsError, TotohioError
-from totohio.wire.transcript import Closed, Opened, Replied, Requested, Stopped
+from totohio.wire.transcript import Closed, Ended, Opened, Replied, Requested, Stopped
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +230,22 @@ def test_a_pipelined_request_waits_for_the_one_before_it(project: Project) -> No
         requested(1.0, 2, "/count", waited=1.0),
         replied(2.0, 2, 1),
         Closed(tyme=3.0, connection=1, by="server"),
+    )
+    report = project.replay(entries)
+    found = [outcome.difference.where for outcome in report.outcomes if outcome.difference is not None]
+    assert found == ["header access-control-allow-origin"] * 2  # the bodies were the same
+
+
+def test_a_request_waits_for_a_reply_that_takes_longer_now_and_so_does_the_end(project: Project) -> None:
+    project.change("count", METHODS["wait"].replace("parameters['seconds']", "5"))
+    entries = recording(
+        Opened(tyme=1.0, connection=1),
+        requested(1.0, 1, "/count"),
+        replied(1.0, 1, {}),
+        requested(1.5, 2, "/echo?a=b"),
+        replied(1.5, 2, {"a": "b"}),
+        Ended(tyme=2.0, connection=1),
+        Closed(tyme=2.0, connection=1, by="peer"),
     )
     report = project.replay(entries)
     found = [outcome.difference.where for outcome in report.outcomes if outcome.difference is not None]

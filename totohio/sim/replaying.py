@@ -82,6 +82,7 @@ class Peer:
         self.waiting: deque[Outcome] = deque()  # for their replies
         self.held: deque[tuple[Outcome, bool]] = deque()  # until those before them have theirs, where that is True
         self._previous: Replied | None = None
+        self._finishing = False
         self.gone = ""  # why nothing can be sent or received any more
         self._respondent = Respondent()
         self._link = Link(network=doer.network, poller=doer.poller, address=("server", PORT), owner=self, timeout=0.0)
@@ -114,11 +115,13 @@ class Peer:
             self.waiting.append(outcome)
             self._respondent.expect(outcome.request.verb)
             self._link.send(data)
+        if self._finishing and not self.held and not self._link.closed:
+            self._link.shutdown()
 
     def shutdown(self) -> None:
-        """Send no more."""
-        if not self._link.closed:
-            self._link.shutdown()
+        """Send no more than what is held."""
+        self._finishing = True
+        self._go_on()
 
     def abort(self) -> None:
         """Leave with a reset."""

@@ -21,7 +21,7 @@ import pytest
 
 from tests.sim.escapes import Escapes
 from tests.sim.escapes import escapes as escapes
-from totohio.sim.escaping import install
+from totohio.sim.escaping import Watch, install
 
 pytestmark = pytest.mark.usefixtures("escapes")  # from here on there are guards
 
@@ -177,3 +177,10 @@ def test_a_mock_in_the_place_of_a_guard_is_left_there(escapes: Escapes, monkeypa
     monkeypatch.setattr(time, "time", lambda: 5.0)
     install()
     assert escapes.run(lambda: time.time()) == 5.0
+
+
+def test_modules_that_are_none_do_no_harm() -> None:
+    import trustme  # brings in what cffi has made, which passes for a module
+
+    assert trustme is not None
+    Watch()

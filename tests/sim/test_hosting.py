@@ -1,12 +1,16 @@
 """What can happen to a simulated host, and what is left afterwards."""
 
+import time
 from typing import Any
 
 import pytest
 
+from totohio import TaskQueue, TotohioError, TotoServer
 from totohio.base.doing import Doer
 from totohio.sim.asking import Client
+from totohio.sim.escaping import EscapeError
 from totohio.sim.hosting import Process, ProcessDied
+from totohio.sim.isolating import Modules, folder, package
 from totohio.sim.worlding import Script, World
 
 NAP = "def invoke(handler, parameters):\n    yield parameters['seconds']\n    return 'slept'\n"
@@ -233,6 +237,50 @@ def test_doers_of_ones_own_run_beside_servers() -> None:
         world.run(10.0)
         assert seen == [0.0, 1.0, 2.0, 3.0, 4.0]
         assert not host.running
+
+
+def test_a_task_queue_works_in_a_doer_beside_no_server() -> None:
+    done: list[object] = []
+
+    class Counting(Doer):
+        def enter(self, *, temp: bool | None = None) -> None:
+            future = TaskQueue.instance("counting").yield_task(sum, [1, 2, 3])
+            future.add_done_callback(lambda future: done.append(future.result()))
+
+    with World(faults="still") as world:
+        world.takes("counting", 2.0)
+        world.host("mine", lambda process: [Counting()])
+        world.run(1.0)
+        assert done == []
+        world.run(1.5)
+        assert done == [6]
+
+
+def test_an_escape_of_a_doer_is_told_as_one() -> None:
+    class Escaping(Doer):
+        def recur(self, tyme: float) -> bool:
+            time.time()
+            return True
+
+    with World(faults="still") as world:
+        world.host("mine", lambda process: [Escaping()])
+        with pytest.raises(EscapeError, match=r"time\.time"):
+            world.run(1.0)
+
+
+def test_a_server_among_other_doers_is_found_by_its_port() -> None:
+    with World(faults="still") as world:
+        package("beside", {"nap": NAP})
+        modules = Modules(("beside",), (folder("beside"),))
+
+        def boot(process: Process) -> list[Any]:
+            return TotoServer(method_module="beside", port=4321, environment=process.environment).doers
+
+        host = world.host("mine", boot, modules=modules)
+        assert host.port == 4321
+        assert world.call(host, "nap", {"seconds": 1.0}) == "slept"
+        with pytest.raises(TotohioError, match="mine runs no TotoServer of its own"):
+            host.takes("nap", 1.0)
 
 
 def test_names_of_hosts_are_used_once() -> None:

@@ -5,6 +5,7 @@ import re
 import shlex
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from totohio import TotoException
 from totohio.base.doing import Doer
 from totohio.base.environing import Environment
 from totohio.sim import (
+    PROFILES,
     CheckFailed,
     Client,
     Counter,
@@ -281,3 +283,9 @@ def test_the_report_names_a_page_that_shows_the_failure(tmp_path: Any) -> None:
 def test_no_socket_is_needed_for_any_of_this(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "socket", None)
     explore(lambda world: echo(world, careful=True), 3, faults="sunny")
+
+
+def test_a_profile_of_ones_own_is_named_in_the_report() -> None:
+    rough = replace(PROFILES["sunny"], name="choppy", task=0.05)
+    _, report = found(lose_an_update, NotLinearizable, faults=rough)
+    assert "faults 'choppy'" in report

@@ -4,6 +4,7 @@ It is a kit for tests: of totohio, of methods written for it, and of Doers that 
 """
 
 from totohio.sim.asking import Client
+from totohio.sim.calling import CallerDoer
 from totohio.sim.checking import CheckFailed
 from totohio.sim.drawing import timeline
 from totohio.sim.escaping import EscapeError
@@ -15,6 +16,7 @@ from totohio.sim.loading import Load, Sample
 from totohio.sim.models import AnyOf, Counter, Map, Model, Register
 from totohio.sim.plotting import latency_plot
 from totohio.sim.profiles import PROFILES, Profile
+from totohio.sim.replaying import Report, replay
 from totohio.sim.ruling import Rule, delay, drop, hold, one_way, partition, refuse, reset_nth
 from totohio.sim.running import explore, sim
 from totohio.sim.scheduling import Stuck
@@ -33,6 +35,7 @@ __all__ = [
     "Host",
     "Process",
     "Client",
+    "CallerDoer",
     "visit",
     "Load",
     "Sample",
@@ -67,6 +70,9 @@ __all__ = [
     "ProcessDied",
     "Stuck",
     "DeterminismError",
+    # recordings
+    "replay",
+    "Report",
     # pictures
     "Trace",
     "timeline",

@@ -54,12 +54,14 @@ class Plan:
     Attributes:
         drawn: Those drawn from the seed.
         fired: Those of them that struck.
+        over: No more of them strike.
         authored: Rules and actions that the test itself has planned.
     """
 
     def __init__(self, world: "Stage", profile: Profile, dice: Dice, without: Collection[int]) -> None:
         self.drawn = _draw(profile, dice)
         self.fired: list[Fault] = []
+        self.over = False
         self.authored: list[Rule | Action] = []
         self._world = world
         self._waiting = [fault for fault in reversed(self.drawn) if fault.index not in without]
@@ -98,6 +100,7 @@ class Plan:
 
     def stop(self) -> None:
         """Let no more of the drawn ones strike."""
+        self.over = True
         self._waiting.clear()
         self._next = 1 << 62
 
@@ -153,7 +156,7 @@ def _reset(world: "Stage", fault: Fault) -> bool:
 
 
 def _rule(world: "Stage", fault: Fault, rule: Rule) -> bool:
-    fault.hit = str(rule).removeprefix(f"{fault.kind} ")
+    fault.hit = str(rule).removeprefix(f"{rule.title()} ")
     world.net.rules.append(rule)
 
     def end() -> None:
@@ -227,8 +230,7 @@ def _crash(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
     if host is None:
         return False
-    world.soon(host.crash)  # not in the middle of the cycle that sends
-    world.until_healed(fault.seconds, host.restart)
+    world.soon(_end, world, fault, host, host.crash)  # not in the middle of the cycle that sends
     return True
 
 
@@ -236,9 +238,14 @@ def _kill(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
     if host is None:
         return False
-    world.soon(host.kill)
-    world.until_healed(fault.seconds, host.restart)
+    world.soon(_end, world, fault, host, host.kill)
     return True
+
+
+def _end(world: "Stage", fault: Fault, host: "Host", end: Callable[[], None]) -> None:
+    if not world.plan.over:  # else the world was healed meanwhile
+        end()
+        world.until_healed(fault.seconds, host.restart)
 
 
 def _step_clock(world: "Stage", fault: Fault) -> bool:
@@ -253,13 +260,9 @@ def _exhaust(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
     if host is None:
         return False
-    stack, before = host.stack, host.stack.limit
-    stack.limit = stack.open
-
-    def end() -> None:
-        stack.limit = before
-
-    world.until_healed(fault.seconds, end)
+    stack = host.stack
+    stack.starved.add(fault.index)
+    world.until_healed(fault.seconds, lambda: stack.starved.discard(fault.index))
     return True
 
 

@@ -14,6 +14,7 @@ Three mechanisms, since no one of them sees everything:
 """
 
 import asyncio.base_events
+import contextlib
 import ctypes
 import datetime
 import functools
@@ -307,8 +308,10 @@ def install() -> None:
         for name in fresh:
             top = name.partition(".")[0]
             own = name in _BOUND_EARLY or (top not in sys.stdlib_module_names and top not in blaming.TOOLS)
-            if own and name != __name__ and isinstance(module := sys.modules.get(name), ModuleType):
-                rebind(object.__getattribute__(module, "__dict__"), name, _guards)
+            module = sys.modules.get(name)
+            if own and name != __name__ and isinstance(module, ModuleType):
+                with contextlib.suppress(AttributeError):  # what cffi makes passes for a module and has no names
+                    rebind(object.__getattribute__(module, "__dict__"), name, _guards)
 
 
 def _install() -> None:

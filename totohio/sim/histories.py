@@ -19,7 +19,8 @@ class _Any:
         return "ANY"
 
 
-ANY: Any = _Any()  # a result that nobody knows, or that does not matter
+ANY: Any = _Any()
+"""A result that nobody knows, or that does not matter."""
 
 
 class Operation:

@@ -11,7 +11,7 @@ The states of a host:
 import contextlib
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from totohio.app.serving import TotoServer
@@ -47,8 +47,7 @@ class Host:
         clock: Its clocks.
         process: What runs on it, None when nothing does.
         fallible: Drawn faults may crash, kill and pause it.
-        port: Where its server listens, when it has one.
-        path: The path of a Unix socket on which it listens instead.
+        path: The path of a Unix socket on which its server listens instead of a port.
     """
 
     def __init__(self, world: "Stage", name: str, number: int, boot: Boot, *, modules: Modules, fallible: bool) -> None:
@@ -61,16 +60,25 @@ class Host:
         self.clock = SimClock(world)
         self.process: Process | None = None
         self.fallible = fallible
-        self.port = 0
         self.path: str | None = None
         self.paused = False
         self.modules = modules
         self._boot = boot
         self._lives = itertools.count()
+        self._port = 0
         self._costs: dict[str, float | Callable[[], float]] = {}
 
     def __repr__(self) -> str:
         return f"<Host {self.name}>"
+
+    @property
+    def port(self) -> int:
+        """The port on which something on it listens, the first if there are several; while nothing does, the last."""
+        for key in self.stack.listeners:
+            if isinstance(key, int):
+                self._port = key
+                break
+        return self._port
 
     @property
     def server(self) -> TotoServer | None:
@@ -148,7 +156,12 @@ class Host:
         Args:
             method: Its dotted name.
             seconds: That long each time; or a function that gives how long the next time.
+
+        Raises:
+            TotohioError: It runs no TotoServer, or one that has no such method.
         """
+        if self.process is not None and self.server is None:
+            raise TotohioError(f"{self.name} runs no TotoServer of its own")
         self._costs[method] = seconds
         self._charge()
 
@@ -160,6 +173,7 @@ class Host:
     def _die(self) -> None:
         process, self.process = self.process, None
         self.paused = False
+        self.stack.starved.clear()  # the next one has a limit of its own
         if process is not None:
             process.dead = True
             self.world.graves.append(process)
@@ -228,7 +242,7 @@ class Process:
             self.doist.doers = list(boot(self))
             self.host._charge()
             self.doist.enter()
-        self._after()
+        self.rouse()  # a Doist's first cycle comes at once
 
     def cycle(self) -> None:
         """Run one cycle."""
@@ -279,15 +293,9 @@ class Process:
         for function, args in late:
             self.outside(function, *args)
 
-    @contextlib.contextmanager
-    def thread(self) -> Iterator[None]:
-        """Be one of its worker threads."""
-        with Turn(self, self.world.number()):
-            before = activate(self.environment)
-            try:
-                yield
-            finally:
-                activate(before)
+    def thread(self) -> "Turn":
+        """Be one of its worker threads, for a ``with`` block."""
+        return Turn(self, self.world.number())
 
     def _after(self) -> None:
         """See when the next cycle is due."""
@@ -349,7 +357,7 @@ class Process:
 class Turn:
     """A ``with`` block in which a process is the one that runs: code in it is the process's code."""
 
-    __slots__ = ("_before", "_ident", "_process")
+    __slots__ = ("_active", "_before", "_ident", "_process")
 
     def __init__(self, process: Process, ident: int | None = None) -> None:
         """Make one.
@@ -361,6 +369,7 @@ class Turn:
         self._process = process
         self._ident = ident
         self._before: tuple[Process | None, int, float] = (None, 0, 0.0)
+        self._active: Environment | None = None
 
     def __enter__(self) -> None:
         process = self._process
@@ -368,6 +377,7 @@ class Turn:
         self._before = world.current, world.ident, world.lag
         world.current, world.lag = process, 0.0
         world.ident = process.ident if self._ident is None else self._ident
+        self._active = activate(process.environment)  # for task queues that Doers beside a server use
         process.modules.enter()
         world.watch.enter(process.host.name)
 
@@ -376,6 +386,7 @@ class Turn:
         world = process.world
         world.watch.leave()
         process.modules.leave()
+        activate(self._active)
         if self._ident is None and world.lag:  # what a worker thread computes does not hold up the cycle
             process.busy = max(process.busy, world.tyme + world.lag)
         world.current, world.ident, world.lag = self._before

@@ -91,6 +91,11 @@ PROFILES: Mapping[str, Profile] = {
 """The profiles of this kit, by name."""
 
 
+def profile_name(faults: str | Profile) -> str:
+    """Give the name of a profile, or of what is one already."""
+    return faults.name if isinstance(faults, Profile) else faults
+
+
 def profile(name: str) -> Profile:
     """Give the profile of that name.
 

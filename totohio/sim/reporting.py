@@ -17,6 +17,7 @@ from pathlib import Path
 
 from totohio.sim.drawing import timeline
 from totohio.sim.ordering import PREFIX
+from totohio.sim.profiles import profile_name
 from totohio.sim.shrinking import OWN, Shrunk, steps
 from totohio.sim.tracing import Trace, divergence
 from totohio.sim.trying import Trial
@@ -118,11 +119,13 @@ def report(
     """
     known = commit(subject.folder)
     facts = {
-        "replay": subject.command(trial.seed, trial.faults, twice=twice),
+        "replay": subject.command(trial.seed, profile_name(trial.faults), twice=twice),
         "faults": _faults(trial, shrunk),
     }
-    page = _page(trial, subject, {**({"commit": known} if known else {}), "profile": trial.faults, **facts}, folder)
-    lines = [f"seed {trial.seed}{f' of commit {known}' if known else ''}, faults {trial.faults!r}"]
+    page = _page(
+        trial, subject, {**({"commit": known} if known else {}), "profile": profile_name(trial.faults), **facts}, folder
+    )
+    lines = [f"seed {trial.seed}{f' of commit {known}' if known else ''}, faults {profile_name(trial.faults)!r}"]
     lines += [f"{f'{name}:':{len(INDENT)}}{text}" for name, text in {**facts, "timeline": page}.items()]
     parting = _parting(trial, shrunk, passing)
     if parting:

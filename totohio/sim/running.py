@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from totohio.sim.profiles import Profile, profile_name
 from totohio.sim.reporting import Subject, current_test, reachable, script
 from totohio.sim.sweeping import Scenario, Sweep, sweep
 from totohio.sim.trying import Factory, named
@@ -19,7 +20,7 @@ MARK = "totohio_sim"  # the attribute by which a test is known to be simulated: 
 
 def sim(
     seeds: int = SEEDS,
-    faults: str = "stormy",
+    faults: str | Profile = "stormy",
     *,
     first: int = 0,
     sometimes: Iterable[str] = (),
@@ -35,7 +36,7 @@ def sim(
 
     Args:
         seeds: How many seeds.
-        faults: What the worlds suffer: "still", "sunny", "stormy" or "radioactive".
+        faults: What the worlds suffer: "still", "sunny", "stormy" or "radioactive"; or a `Profile`.
         first: The first seed; the others follow it.
         sometimes: Further names of what has to hold in one of the runs at least.
         check_determinism: Run every seed twice and compare (True), or none (False); None does it with the first two.
@@ -67,7 +68,7 @@ def sim(
 def explore(
     function: Callable[[Any], object],
     seeds: int = SEEDS,
-    faults: str = "stormy",
+    faults: str | Profile = "stormy",
     *,
     first: int = 0,
     sometimes: Iterable[str] = (),
@@ -80,7 +81,7 @@ def explore(
     Args:
         function: Gets the world.
         seeds: How many seeds.
-        faults: What the worlds suffer: "still", "sunny", "stormy" or "radioactive".
+        faults: What the worlds suffer: "still", "sunny", "stormy" or "radioactive"; or a `Profile`.
         first: The first seed; the others follow it.
         sometimes: Further names of what has to hold in one of the runs at least.
         check_determinism: Run every seed twice and compare (True), or none (False); None does it with the first two.
@@ -106,7 +107,7 @@ def scenario_of(test: Any) -> Scenario | None:
 def _scenario(
     function: Callable[..., object],
     seeds: int,
-    faults: str,
+    faults: str | Profile,
     first: int,
     sometimes: Iterable[str],
     check_determinism: bool | None,
@@ -149,15 +150,15 @@ def _subject(scenario: Scenario, *, marked: bool) -> Subject:
     if test is not None:
         test = reachable(test, folder)
         words = ("totohio", "sim", test) if marked else ("python", "-m", "pytest", test)
-        return Subject(name=test, folder=folder, words=words, environ=not marked, faults=scenario.faults)
+        return Subject(name=test, folder=folder, words=words, environ=not marked, faults=profile_name(scenario.faults))
     module, qualname = function.__module__, getattr(function, "__qualname__", repr(function))
     if module == "__main__":
         module = _main_module(folder) or module
     name = f"{module}:{qualname}"
     plain = marked or (scenario.factory is World and not scenario.options)
     if plain and module != "__main__" and qualname.isidentifier():
-        return Subject(name=name, folder=folder, words=("totohio", "sim", name), faults=scenario.faults)
-    return Subject(name=name, folder=folder, words=script(), environ=True, faults=scenario.faults)
+        return Subject(name=name, folder=folder, words=("totohio", "sim", name), faults=profile_name(scenario.faults))
+    return Subject(name=name, folder=folder, words=script(), environ=True, faults=profile_name(scenario.faults))
 
 
 def _main_module(folder: Path) -> str | None:

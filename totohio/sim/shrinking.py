@@ -15,7 +15,7 @@ from typing import Protocol
 import totohio
 from totohio.base.clocking import Clock
 from totohio.sim.checking import CheckFailed
-from totohio.sim.profiles import PROFILES
+from totohio.sim.profiles import PROFILES, Profile, profile_name
 from totohio.sim.trying import Fault, Trial
 
 RUNS = 200  # that are spent on one failure at most: two seconds of small ones
@@ -30,7 +30,7 @@ FOREIGN = tuple({f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdl
 class Again(Protocol):
     """Runs the seed that failed once more."""
 
-    def __call__(self, faults: str, without: frozenset[int]) -> Trial:
+    def __call__(self, faults: str | Profile, without: frozenset[int]) -> Trial:
         """Run it in another profile, or without some of the faults."""
 
 
@@ -157,7 +157,8 @@ class _Attempts:
 
     def calm(self) -> Trial | None:
         """Find the calmest profile without faults in which it fails alike."""
-        profiles = CALM[: CALM.index(self._trial.faults)] if self._trial.faults in CALM else CALM
+        name = profile_name(self._trial.faults)
+        profiles = CALM[: CALM.index(name)] if name in CALM else CALM
         for profile in profiles:
             self._pay()
             trial = self.repeat(profile)
@@ -188,7 +189,14 @@ def shrink(trial: Trial, again: Again, *, runs: int = RUNS, seconds: float = SEC
     try:
         calm = attempts.calm()
         if calm is not None:
-            return Shrunk(repeated=repeated, alike=True, needed=(), calm=calm.faults, failing=calm, runs=attempts.made)
+            return Shrunk(
+                repeated=repeated,
+                alike=True,
+                needed=(),
+                calm=profile_name(calm.faults),
+                failing=calm,
+                runs=attempts.made,
+            )
         if attempts.fails(()):
             needed = ()
         else:

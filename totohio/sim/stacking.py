@@ -24,6 +24,7 @@ class Stack:
     Attributes:
         host: Its host.
         up: The host has power.
+        starved: The faults that have left its process without a descriptor, by their index.
         limit: How many sockets its processes may have open.
         open: How many they have.
         sockets: All ends of connections that are not closed.
@@ -36,6 +37,7 @@ class Stack:
         self.host = host
         self.up = True
         self.limit = limit
+        self.starved: set[int] = set()
         self.open = 0
         self.sockets: dict[SimSocket, None] = {}
         self.listeners: dict[int | str, SimListener] = {}
@@ -53,7 +55,7 @@ class Stack:
 
     def room(self) -> bool:
         """Tell whether a process may open another socket."""
-        return self.open < self.limit
+        return self.open < self.limit and not self.starved
 
     def port(self) -> int:
         """Give a port that nobody uses.

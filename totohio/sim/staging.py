@@ -169,7 +169,6 @@ class Stage(Schedule):
             return process.server.doers
 
         host = self.host(name, boot, modules=modules)
-        host.port = settings.port if settings.uds is None else 0
         host.path = settings.uds
         return host
 
@@ -278,7 +277,7 @@ class Stage(Schedule):
 
     def _raise(self) -> None:
         if len(self.watch.escapes) > self._raised:
-            self._failure = self._failure or self.watch.escapes[self._raised]
+            self._failure = self.watch.escapes[self._raised]  # whatever it has led to
             self._raised = len(self.watch.escapes)
         if self._failure is not None:
             error, self._failure = self._failure, None

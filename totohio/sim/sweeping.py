@@ -15,6 +15,7 @@ from typing import Any
 from totohio.base.clocking import Clock
 from totohio.sim.checking import CheckFailed
 from totohio.sim.ordering import News, Orders
+from totohio.sim.profiles import Profile
 from totohio.sim.reporting import Subject, difference, report, trim, written
 from totohio.sim.shrinking import shrink, signature
 from totohio.sim.trying import Factory, Trial, attempt, quietly
@@ -63,7 +64,7 @@ class Scenario:
 
     function: Callable[..., object]
     seeds: int
-    faults: str
+    faults: str | Profile
     first: int
     sometimes: frozenset[str]
     check_determinism: bool | None
@@ -151,13 +152,13 @@ class _Sweeper:
                 self.news.progress(self.subject.name, done)
         return done
 
-    def once(self, seed: int, faults: str | None = None, without: Iterable[int] = ()) -> Trial:
+    def once(self, seed: int, faults: str | Profile | None = None, without: Iterable[int] = ()) -> Trial:
         scenario = self.scenario
         trial = attempt(self._body, scenario.factory, seed, faults or self._faults, without, scenario.options)
         self._collector.step()
         return trial
 
-    def again(self, seed: int, faults: str | None = None, without: Iterable[int] = ()) -> Trial:
+    def again(self, seed: int, faults: str | Profile | None = None, without: Iterable[int] = ()) -> Trial:
         """Do it without showing what it prints: that has been seen, or is not what was asked for."""
         with quietly():
             return self.once(seed, faults, without)

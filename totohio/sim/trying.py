@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from totohio.sim.profiles import Profile
 from totohio.sim.tracing import Trace
 
 # Raised by pytest and unittest not because something is wrong, but because a test shall end.
@@ -44,7 +45,7 @@ class Trial:
     """
 
     seed: int
-    faults: str
+    faults: str | Profile
     error: BaseException | None
     trace: Trace
     end: int
@@ -57,7 +58,7 @@ def attempt(
     body: Callable[[Any], object],
     factory: Factory,
     seed: int,
-    faults: str,
+    faults: str | Profile,
     without: Iterable[int] = (),
     options: Mapping[str, Any] | None = None,
 ) -> Trial:

@@ -26,7 +26,7 @@ from totohio.app.configuring import load
 from totohio.app.settings import OPTIONS
 from totohio.cli import COMMANDS
 from totohio.cli.parsing import Parser
-from totohio.sim.ordering import PREFIX, Orders
+from totohio.sim.sweeps.ordering import PREFIX, Orders
 
 REFERENCE = ROOT / "docs" / "reference"
 GENERATED = ("api.md", "settings.md", "sim.md", "benchmarks.md")  # by scripts/docs and scripts/bench

@@ -15,7 +15,7 @@ import pytest
 from tests.processes import LONG, until
 from totohio.cli import main, simulating
 
-HEAD = "import pytest\nfrom totohio.sim.running import sim\n\n"
+HEAD = "import pytest\nfrom totohio.sim.sweeps.running import sim\n\n"
 SEVEN = (
     HEAD
     + """

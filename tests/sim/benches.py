@@ -10,7 +10,7 @@ from tests.benches import READABLE, Bench
 from totohio.base.environing import Poller
 from totohio.sim.hosting import Host, Process
 from totohio.sim.isolating import Modules
-from totohio.sim.networking import SimNetwork
+from totohio.sim.net.networking import SimNetwork
 from totohio.sim.profiles import PROFILES, Profile
 from totohio.sim.worlding import World
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from totohio.sim.filing import SimFiles
+from totohio.sim.disk.filing import SimFiles
 from totohio.sim.seeding import Dice
 
 SEEDS = range(200)

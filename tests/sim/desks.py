@@ -10,7 +10,7 @@ from tests.support import STEPS, World
 from tests.waiting import new_environment
 from totohio.app.building import kernel_environment
 from totohio.base.futures import Future
-from totohio.sim.calling import CallerDoer, Client
+from totohio.sim.clients.calling import CallerDoer, Client
 
 ADDRESS = ("10.0.0.1", 80)
 TOCK = 0.03125

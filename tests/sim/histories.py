@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from totohio.sim.histories import History
-from totohio.sim.linearizing import NotLinearizable, check_linearizable
-from totohio.sim.models import Model, Register
+from totohio.sim.checks.histories import History
+from totohio.sim.checks.linearizing import NotLinearizable, check_linearizable
+from totohio.sim.checks.models import Model, Register
 
 
 class Queue(Model):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from totohio.app.configuring import load
-from totohio.sim.replaying import Report, replay
+from totohio.sim.recordings.replaying import Report, replay
 from totohio.sim.worlding import World
 from totohio.wire.transcript import Replied, Requested, Started, Stopped, read, write
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from totohio import TaskQueue, TotoException
-from totohio.sim.asking import Client
+from totohio.sim.clients.asking import Client
 from totohio.sim.worlding import Script, World
 
 

@@ -8,7 +8,7 @@ import httptools
 import pytest
 
 from tests.corpus.loading import Case, cases
-from totohio.sim.asking import Client
+from totohio.sim.clients.asking import Client
 from totohio.sim.profiles import PROFILES
 from totohio.sim.seeding import Dice
 from totohio.sim.worlding import Script, World

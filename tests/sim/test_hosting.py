@@ -7,8 +7,8 @@ import pytest
 
 from totohio import TaskQueue, TotohioError, TotoServer
 from totohio.base.doing import Doer
-from totohio.sim.asking import Client
-from totohio.sim.escaping import EscapeError
+from totohio.sim.clients.asking import Client
+from totohio.sim.escapes.escaping import EscapeError
 from totohio.sim.hosting import Process, ProcessDied
 from totohio.sim.isolating import Modules, folder, package
 from totohio.sim.worlding import Script, World

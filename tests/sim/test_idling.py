@@ -3,7 +3,7 @@
 import time
 
 from tests.sim.scenarios import METHODS
-from totohio.sim.asking import Client
+from totohio.sim.clients.asking import Client
 from totohio.sim.worlding import Script, World
 
 DAY = 86_400.0  # seconds

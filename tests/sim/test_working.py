@@ -3,7 +3,7 @@
 import pytest
 
 from totohio import TaskQueue
-from totohio.sim.asking import Client
+from totohio.sim.clients.asking import Client
 from totohio.sim.worlding import Script, World
 
 QUEUE = (

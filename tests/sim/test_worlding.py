@@ -12,9 +12,9 @@ import pytest
 from tests.sim.scenarios import METHODS, calls, mixture
 from totohio import SettingsError, TotoException
 from totohio.base.doing import Doer
-from totohio.sim.asking import Client
-from totohio.sim.checking import CheckFailed
-from totohio.sim.escaping import EscapeError
+from totohio.sim.checks.checking import CheckFailed
+from totohio.sim.clients.asking import Client
+from totohio.sim.escapes.escaping import EscapeError
 from totohio.sim.profiles import PROFILES
 from totohio.sim.scheduling import Stuck
 from totohio.sim.worlding import Script, World

@@ -1,6 +1,6 @@
 """Traces made up of what is noted in them."""
 
-from totohio.sim.tracing import Detail, Trace
+from totohio.sim.pictures.tracing import Detail, Trace
 
 Noted = tuple[str, str, *tuple[Detail, ...]]  # host, kind, details
 

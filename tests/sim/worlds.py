@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Self
 
-from totohio.sim.checking import Checks
+from totohio.sim.checks.checking import Checks
+from totohio.sim.pictures.tracing import Trace
 from totohio.sim.seeding import Dice
-from totohio.sim.tracing import Trace
 
 COUNTS = {"still": 0, "sunny": 0, "stormy": 8, "radioactive": 20}  # faults that are drawn
 

@@ -15,8 +15,8 @@ from totohio.cli.parsing import Command, Order, UsageError
 from totohio.wire.transcript import Requested, read
 
 if TYPE_CHECKING:
-    from totohio.sim.recalling import Outcome
-    from totohio.sim.replaying import Report
+    from totohio.sim.recordings.recalling import Outcome
+    from totohio.sim.recordings.replaying import Report
 
 DIFFERS = 1  # the exit status
 VERDICTS = REPRODUCED, DIFFERING, _ = ("reproduced", "differing", "refused")
@@ -48,7 +48,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(order: Order) -> int:
-    from totohio.sim.replaying import method_of, replay  # here, so that other commands start without it
+    from totohio.sim.recordings.replaying import method_of, replay  # here, so that other commands start without it
 
     own = order.own
     path, *conf = order.words

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from totohio.base.clocking import Clock
 from totohio.cli.parsing import Order, UsageError
-from totohio.sim.distributing import NOTHING, UNKNOWN, Distribution, Failure, named
-from totohio.sim.ordering import Orders
 from totohio.sim.profiles import PROFILES
+from totohio.sim.sweeps.distributing import NOTHING, UNKNOWN, Distribution, Failure, named
+from totohio.sim.sweeps.ordering import Orders
 
 INTERVAL = 10.0  # seconds between two lines about the progress, where there is no terminal
 LISTED = 20  # seeds that fail which are named

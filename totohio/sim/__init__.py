@@ -3,27 +3,27 @@
 It is a kit for tests: of totohio, of methods written for it, and of Doers that run beside it.
 """
 
-from totohio.sim.asking import Client
-from totohio.sim.calling import CallerDoer
-from totohio.sim.checking import CheckFailed
-from totohio.sim.drawing import timeline
-from totohio.sim.escaping import EscapeError
+from totohio.sim.checks.checking import CheckFailed
+from totohio.sim.checks.histories import ANY, History, Operation
+from totohio.sim.checks.linearizing import NotLinearizable, Undecided, check_linearizable
+from totohio.sim.checks.models import AnyOf, Counter, Map, Model, Register
+from totohio.sim.clients.asking import Client
+from totohio.sim.clients.calling import CallerDoer
+from totohio.sim.clients.loading import Load, Sample
+from totohio.sim.clients.visiting import visit
+from totohio.sim.escapes.escaping import EscapeError
 from totohio.sim.faulting import Fault
-from totohio.sim.histories import ANY, History, Operation
 from totohio.sim.hosting import Host, Process, ProcessDied
-from totohio.sim.linearizing import NotLinearizable, Undecided, check_linearizable
-from totohio.sim.loading import Load, Sample
-from totohio.sim.models import AnyOf, Counter, Map, Model, Register
-from totohio.sim.plotting import latency_plot
+from totohio.sim.net.ruling import Rule, delay, drop, hold, one_way, partition, refuse, reset_nth
+from totohio.sim.pictures.drawing import timeline
+from totohio.sim.pictures.plotting import latency_plot
+from totohio.sim.pictures.tracing import Trace
 from totohio.sim.profiles import PROFILES, Profile
-from totohio.sim.replaying import Report, replay
-from totohio.sim.ruling import Rule, delay, drop, hold, one_way, partition, refuse, reset_nth
-from totohio.sim.running import explore, sim
+from totohio.sim.recordings.replaying import Report, replay
 from totohio.sim.scheduling import Stuck
 from totohio.sim.seeding import Dice
-from totohio.sim.sweeping import DeterminismError, Sweep
-from totohio.sim.tracing import Trace
-from totohio.sim.visiting import visit
+from totohio.sim.sweeps.running import explore, sim
+from totohio.sim.sweeps.sweeping import DeterminismError, Sweep
 from totohio.sim.worlding import World
 
 __all__ = [

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from totohio.sim.net.ruling import Block, Delay, Hold, Refuse, Rule
 from totohio.sim.profiles import Profile
-from totohio.sim.ruling import Block, Delay, Hold, Refuse, Rule
 from totohio.sim.seeding import Dice
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from totohio.base.errors import TotohioError
 from totohio.net.polling import PollingDoist
 from totohio.sim.burying import bury
 from totohio.sim.clocking import SimClock, SimMinter
-from totohio.sim.filing import SimFiles
-from totohio.sim.guarding import here
+from totohio.sim.disk.filing import SimFiles
+from totohio.sim.escapes.guarding import here
 from totohio.sim.isolating import Modules
-from totohio.sim.networking import SimNetwork
-from totohio.sim.stacking import Stack
+from totohio.sim.net.networking import SimNetwork
+from totohio.sim.net.stacking import Stack
 from totohio.sim.working import SimThreads
 
 if TYPE_CHECKING:

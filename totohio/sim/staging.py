@@ -9,16 +9,16 @@ from totohio.app.configuring import load, module_path
 from totohio.app.serving import TotoServer
 from totohio.app.settings import Settings
 from totohio.base.errors import SettingsError
-from totohio.sim.checking import Checks
-from totohio.sim.escaping import Watch
+from totohio.sim.checks.checking import Checks
+from totohio.sim.escapes.escaping import Watch
 from totohio.sim.faulting import Plan
 from totohio.sim.hosting import Boot, Host, Process
 from totohio.sim.isolating import Modules, Source, folder, package
-from totohio.sim.networking import Net
+from totohio.sim.net.networking import Net
+from totohio.sim.pictures.tracing import Trace
 from totohio.sim.profiles import Profile, profile
 from totohio.sim.scheduling import Schedule
 from totohio.sim.seeding import Dice
-from totohio.sim.tracing import Trace
 
 
 class Stage(Schedule):

@@ -6,13 +6,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from totohio.base.futures import Future
-from totohio.sim.calling import CallerDoer, Client
+from totohio.sim.clients.calling import CallerDoer, Client
+from totohio.sim.clients.loading import Load, Loader, poisson
+from totohio.sim.clients.visiting import Workload, perform
 from totohio.sim.hosting import Host, Process
-from totohio.sim.loading import Load, Loader, poisson
 from totohio.sim.profiles import Profile
 from totohio.sim.scheduling import Stuck
 from totohio.sim.staging import Stage
-from totohio.sim.visiting import Workload, perform
 
 EPOCH = 1_800_000_000.0  # Unix seconds at tyme 0: 2027-01-15T08:00:00Z
 LIMIT = 3600.0  # seconds of tyme that `run` gives scripts to be done, unless it is told otherwise

@@ -1,0 +1,1 @@
+"""Scripted clients, over simulated sockets or real ones."""

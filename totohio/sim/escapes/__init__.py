@@ -1,0 +1,1 @@
+"""Simulated code that reaches for the real world is found out."""

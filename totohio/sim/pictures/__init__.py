@@ -1,0 +1,1 @@
+"""What has happened, to be compared and to be looked at."""

@@ -1,0 +1,1 @@
+"""Recordings of real servers, run again in virtual time."""

@@ -1,0 +1,1 @@
+"""One test in many worlds: seeds, shrinking, reports."""

@@ -8,9 +8,10 @@ from typing import Any
 
 from tests.benches import READABLE, Bench
 from totohio.base.environing import Poller
-from totohio.sim.hosting import Host, Process
+from totohio.sim.hosting import Host
 from totohio.sim.isolating import Modules
 from totohio.sim.net.networking import SimNetwork
+from totohio.sim.processing import Process
 from totohio.sim.profiles import PROFILES, Profile
 from totohio.sim.worlding import World
 

@@ -9,8 +9,8 @@ from totohio import TaskQueue, TotohioError, TotoServer
 from totohio.base.doing import Doer
 from totohio.sim.clients.asking import Client
 from totohio.sim.escapes.escaping import EscapeError
-from totohio.sim.hosting import Process, ProcessDied
 from totohio.sim.isolating import Modules, folder, package
+from totohio.sim.processing import Process, ProcessDied
 from totohio.sim.worlding import Script, World
 
 NAP = "def invoke(handler, parameters):\n    yield parameters['seconds']\n    return 'slept'\n"

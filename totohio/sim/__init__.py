@@ -13,11 +13,12 @@ from totohio.sim.clients.loading import Load, Sample
 from totohio.sim.clients.visiting import visit
 from totohio.sim.escapes.escaping import EscapeError
 from totohio.sim.faulting import Fault
-from totohio.sim.hosting import Host, Process, ProcessDied
+from totohio.sim.hosting import Host
 from totohio.sim.net.ruling import Rule, delay, drop, hold, one_way, partition, refuse, reset_nth
 from totohio.sim.pictures.drawing import timeline
 from totohio.sim.pictures.plotting import latency_plot
 from totohio.sim.pictures.tracing import Trace
+from totohio.sim.processing import Process, ProcessDied
 from totohio.sim.profiles import PROFILES, Profile
 from totohio.sim.recordings.replaying import Report, replay
 from totohio.sim.scheduling import Stuck

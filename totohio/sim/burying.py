@@ -11,7 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from totohio.sim.hosting import Process
+    from totohio.sim.processing import Process
 
 
 def bury(process: "Process") -> None:

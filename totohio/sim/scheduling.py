@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from totohio.sim.seeding import Dice
 
 if TYPE_CHECKING:
-    from totohio.sim.hosting import Process
+    from totohio.sim.processing import Process
 
 SPIN = 100_000  # cycles without tyme going on, after which something is taken to spin
 

@@ -12,10 +12,11 @@ from totohio.base.errors import SettingsError
 from totohio.sim.checks.checking import Checks
 from totohio.sim.escapes.escaping import Watch
 from totohio.sim.faulting import Plan
-from totohio.sim.hosting import Boot, Host, Process
+from totohio.sim.hosting import Host
 from totohio.sim.isolating import Modules, Source, folder, package
 from totohio.sim.net.networking import Net
 from totohio.sim.pictures.tracing import Trace
+from totohio.sim.processing import Boot, Process
 from totohio.sim.profiles import Profile, profile
 from totohio.sim.scheduling import Schedule
 from totohio.sim.seeding import Dice

@@ -14,7 +14,7 @@ from totohio.base.errors import TotohioError
 from totohio.base.futures import Future
 
 if TYPE_CHECKING:
-    from totohio.sim.hosting import Process
+    from totohio.sim.processing import Process
 
 Task = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 

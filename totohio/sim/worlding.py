@@ -9,7 +9,8 @@ from totohio.base.futures import Future
 from totohio.sim.clients.calling import CallerDoer, Client
 from totohio.sim.clients.loading import Load, Loader, poisson
 from totohio.sim.clients.visiting import Workload, perform
-from totohio.sim.hosting import Host, Process
+from totohio.sim.hosting import Host
+from totohio.sim.processing import Process
 from totohio.sim.profiles import Profile
 from totohio.sim.scheduling import Stuck
 from totohio.sim.staging import Stage

@@ -11,8 +11,8 @@ from totohio.sim.net.polling import READABLE, Watched
 from totohio.sim.net.sockets import Address, SimSocket, failure
 
 if TYPE_CHECKING:
-    from totohio.sim.hosting import Process
     from totohio.sim.net.stacking import Stack
+    from totohio.sim.processing import Process
 
 
 class SimListener(Watched):

@@ -29,7 +29,8 @@ from totohio.sim.seeding import Dice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from totohio.sim.hosting import Host, Process
+    from totohio.sim.hosting import Host
+    from totohio.sim.processing import Process
     from totohio.sim.staging import Stage
 
 SYN_RTO = 1.0  # seconds until a connect is first tried again

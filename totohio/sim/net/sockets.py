@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 from totohio.sim.net.polling import READABLE, WRITABLE, Watched
 
 if TYPE_CHECKING:
-    from totohio.sim.hosting import Process
     from totohio.sim.net.carrying import Lane
     from totohio.sim.net.listening import SimListener
     from totohio.sim.net.networking import Net
     from totohio.sim.net.stacking import Stack
+    from totohio.sim.processing import Process
 
 CONNECTING, OPEN, DEAD = range(3)
 LINGER = struct.Struct("ii")

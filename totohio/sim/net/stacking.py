@@ -10,9 +10,10 @@ from totohio.sim.net.listening import SimListener
 from totohio.sim.net.sockets import Address, SimSocket, failure
 
 if TYPE_CHECKING:
-    from totohio.sim.hosting import Host, Process
+    from totohio.sim.hosting import Host
     from totohio.sim.net.networking import Net
     from totohio.sim.pictures.tracing import Detail
+    from totohio.sim.processing import Process
 
 FIRST_PORT = 32768  # of those that the kernel chooses, as in ip_local_port_range
 LAST_PORT = 60999

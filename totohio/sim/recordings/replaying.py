@@ -21,8 +21,9 @@ from totohio.base.doing import Doer
 from totohio.base.errors import SettingsError, TotohioError
 from totohio.net.linking import Link
 from totohio.sim.escapes.escaping import EscapeError
-from totohio.sim.hosting import Host, Process, ProcessDied
+from totohio.sim.hosting import Host
 from totohio.sim.isolating import Modules
+from totohio.sim.processing import Process, ProcessDied
 from totohio.sim.recordings.recalling import DEEP, Judge, Outcome, request_of
 from totohio.sim.scheduling import Stuck
 from totohio.sim.worlding import World

@@ -1,0 +1,226 @@
+"""A process of a simulated host: the Doers that run in it, one cycle at a time, until it ends or is killed."""
+
+import contextlib
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from totohio.app.serving import TotoServer
+from totohio.base.environing import Environment, activate
+from totohio.net.polling import PollingDoist
+from totohio.sim.burying import bury
+from totohio.sim.clocking import SimMinter
+from totohio.sim.escapes.guarding import here
+from totohio.sim.net.networking import SimNetwork
+from totohio.sim.working import SimThreads
+
+if TYPE_CHECKING:
+    from totohio.sim.hosting import Host
+
+Boot = Callable[["Process"], list[Any]]
+"""Makes the Doers of a process: called with it each time it starts."""
+
+
+class Process:
+    """One life of what runs on a host.
+
+    Attributes:
+        environment: Its seams to the world.
+        doist: Runs its Doers.
+        server: The TotoServer among them, if there is one.
+        dead: It is over.
+        busy: The tyme until which it is busy with what it did in its last cycle.
+    """
+
+    def __init__(self, host: "Host", number: int) -> None:
+        self.host = host
+        self.world = host.world
+        self.number = number
+        self.dice = host.dice.branch("process", number)
+        self.shuffle = self.dice.shuffle
+        network = SimNetwork(self)
+        self._pollers = network.pollers
+        self.environment = Environment(
+            clock=host.clock,
+            minter=SimMinter(self.dice.branch("minter")),
+            network=network,
+            threads=SimThreads(self),
+            files=host.files,
+        )
+        self.modules = host.modules.fresh()
+        self.ident = self.world.number()
+        self.dead = False
+        self.busy = 0.0
+        self.ready = False
+        self._alarm = math.inf  # the tyme for which it has asked to be roused
+        self._late: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        self.server: TotoServer | None = None
+        self.doist: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Process {self.number} of {self.host.name}>"
+
+    def start(self, boot: Boot) -> None:
+        """Make its Doers and enter them."""
+        self.host._note("boot")
+        watched, here.entered = here.entered, None  # hio takes the time for a Doist: not the simulated code's doing
+        try:
+            self.doist = PollingDoist(tyme=self.world.tyme, clock=self.environment.clock)
+        finally:
+            here.entered = watched
+        with Turn(self):
+            self.doist.doers = list(boot(self))
+            self.host._charge()
+            self.doist.enter()
+        self.rouse()  # a Doist's first cycle comes at once
+
+    def cycle(self) -> None:
+        """Run one cycle."""
+        self.ready = False
+        if self.dead or self.host.paused:
+            return
+        world = self.world
+        if world.tyme < self.busy:
+            world.at(self.busy, self.rouse)
+            return
+        doist = self.doist
+        doist.tyme = world.tyme
+        with Turn(self):
+            try:
+                doist.recur()
+            except BaseException as error:
+                self._fall(error)
+                return
+        if not doist.deeds:
+            self._end()
+        else:
+            self._after()
+
+    def do(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call something as this process, between its cycles."""
+        with Turn(self):
+            function(*args)
+        self.rouse()
+
+    def rouse(self) -> None:
+        """Have a cycle come, as soon as it may."""
+        if not self.ready and not self.dead:
+            self.ready = True
+            self.world.runnable.append(self)
+
+    def outside(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call something that one of its threads does, once the process goes on; never when it is dead."""
+        if self.dead:
+            return
+        if self.host.paused:
+            self._late.append((function, args))
+        else:
+            function(*args)
+
+    def catch_up(self) -> None:
+        """Do what its threads have not done while it was paused."""
+        late, self._late = self._late, []
+        for function, args in late:
+            self.outside(function, *args)
+
+    def thread(self) -> "Turn":
+        """Be one of its worker threads, for a ``with`` block."""
+        return Turn(self, self.world.number())
+
+    def _after(self) -> None:
+        """See when the next cycle is due."""
+        world, doist = self.world, self.doist
+        if self.dead:  # it was killed by what it did itself
+            return
+        due = doist.due()
+        if due <= world.tyme or self._pending():
+            if self.busy > world.tyme:
+                world.at(self.busy, self.rouse)
+            else:
+                self.rouse()
+        elif due < self._alarm:
+            self._alarm = due
+            world.at(due, self._ring, due)
+
+    def _pending(self) -> bool:
+        return any(poller.pending() for poller in self._pollers)
+
+    def _ring(self, alarm: float) -> None:
+        """A cycle was due now when the alarm was set; most deadlines have been moved since, and it is set anew."""
+        if self._alarm == alarm and not self.dead:
+            self._alarm = math.inf
+            due = self.doist.due()
+            if due <= self.world.tyme:
+                self.rouse()
+            elif due != math.inf:
+                self._alarm = due
+                self.world.at(due, self._ring, due)
+
+    def stop(self) -> None:
+        """Exit its Doers: the world ends."""
+        if self.doist is not None:
+            with Turn(self):
+                self.doist.exit()
+
+    def _end(self) -> None:
+        """All its Doers are done."""
+        self.host._note("exit")
+        host = self.host
+        host._die()
+        host.stack.end(self)
+
+    def _fall(self, error: BaseException) -> None:
+        """A Doer has raised: that ends a process."""
+        self.host._note("exit", type(error).__name__, str(error))
+        with contextlib.suppress(BaseException):
+            self.doist.exit()
+        host = self.host
+        host._die()
+        host.stack.end(self)
+        self.world.fail(ProcessDied(f"the process on {host.name} died: {type(error).__name__}: {error}"), error)
+
+    def bury(self) -> None:
+        """Clear away what is left of it, without any effect on the world."""
+        bury(self)
+
+
+class Turn:
+    """A ``with`` block in which a process is the one that runs: code in it is the process's code."""
+
+    __slots__ = ("_active", "_before", "_ident", "_process")
+
+    def __init__(self, process: Process, ident: int | None = None) -> None:
+        """Make one.
+
+        Args:
+            process: The process.
+            ident: Of its worker thread that runs; None for the thread of its cycle.
+        """
+        self._process = process
+        self._ident = ident
+        self._before: tuple[Process | None, int, float] = (None, 0, 0.0)
+        self._active: Environment | None = None
+
+    def __enter__(self) -> None:
+        process = self._process
+        world = process.world
+        self._before = world.current, world.ident, world.lag
+        world.current, world.lag = process, 0.0
+        world.ident = process.ident if self._ident is None else self._ident
+        self._active = activate(process.environment)  # for task queues that Doers beside a server use
+        process.modules.enter()
+        world.watch.enter(process.host.name)
+
+    def __exit__(self, *_: object) -> None:
+        process = self._process
+        world = process.world
+        world.watch.leave()
+        process.modules.leave()
+        activate(self._active)
+        if self._ident is None and world.lag:  # what a worker thread computes does not hold up the cycle
+            process.busy = max(process.busy, world.tyme + world.lag)
+        world.current, world.ident, world.lag = self._before
+
+
+class ProcessDied(AssertionError):
+    """A Doer raised, which ended the process that it ran in."""

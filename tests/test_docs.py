@@ -123,7 +123,7 @@ def flags() -> frozenset[str]:
 def test_names_are_those_of_the_code(page: Path) -> None:
     shown = {word for block in blocks(page) for word in re.findall(r"\w+", block.text)}
     for text in words(page):
-        if re.fullmatch(r"(base|wire|core|net|work|app|sim|cli)/\w+\.py", text):
+        if re.fullmatch(r"(base|wire|core|net|work|app|sim|cli)/[\w/]+\.py", text):
             assert (ROOT / "totohio" / text).is_file(), text
         for name in re.findall(r"\bERROR_[A-Z_]+\b|\b[a-z]+(?:_[a-z]+)+\b|\b(?:[A-Z][a-z]+){2,}\b", text):
             assert name in identifiers() | shown | FOREIGN, f"{name} is nowhere in the code"

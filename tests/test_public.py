@@ -7,7 +7,7 @@ NAMES = """
     TotoServer Settings PollingDoist Environment TotoHandler BatchHandlerProxy requires default_parameters raw_response
     jsonp error_redirect asynchronous authenticated authenticated_with_parameter optionally_authenticated
     anonymous_session sleep Future TaskQueue InstancePool AwaitableInstance TotoException TotohioError SettingsError
-    InvalidStateError CancelledError __version__
+    LoadError InvalidStateError CancelledError __version__
 """
 
 

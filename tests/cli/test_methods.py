@@ -81,14 +81,22 @@ def test_a_package_without_methods_says_so(project: Path, capsys: pytest.Capture
     assert capsys.readouterr() == ("", "totohio: listed has no methods: no module in it has invoke\n")
 
 
-def test_a_module_that_cannot_be_imported_is_one_line(project: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_module_that_cannot_be_imported_is_one_line_and_the_traceback_of_its_own_lines(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(project)
     (project / "listed" / "broken.py").write_text("import a_module_that_is_not_there\n")
-    assert main(["methods", str(project / "settings.yaml")]) == 1
+    assert main(["methods", "settings.yaml"]) == 1
     output, error = capsys.readouterr()
     assert output == ""
-    assert error == (
-        "totohio: listed cannot be imported: ModuleNotFoundError: No module named 'a_module_that_is_not_there'\n"
-    )
+    text = "ModuleNotFoundError: No module named 'a_module_that_is_not_there'"
+    assert error.splitlines() == [
+        f"totohio: listed.broken cannot be imported: {text} (listed/broken.py:1)",
+        "Traceback (most recent call last):",
+        f'  File "{project}/listed/broken.py", line 1, in <module>',
+        "    import a_module_that_is_not_there",
+        text,
+    ]
 
 
 def test_a_package_that_does_not_exist_is_a_mistake_in_the_settings(project: Path, capsys: pytest.CaptureFixture[str]):

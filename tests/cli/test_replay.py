@@ -155,3 +155,16 @@ def test_what_clients_have_sent_cannot_play_with_the_terminal(
     record(lambda client: client.call("a\x1b[2Jb", {"a\x1b": 1}))
     assert main(["replay", "calls.jsonl", "settings.yaml", "--verbose"]) == 0
     assert "\x1b" not in capsys.readouterr().out
+
+
+def test_a_method_that_cannot_be_imported_is_told_as_when_it_is_served(
+    record: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = record(two)
+    Path(world.package, "add.py").write_text("x = 1 / 0\n")
+    assert main(["replay", "calls.jsonl", "settings.yaml"]) == 1
+    first, *rest = capsys.readouterr().err.splitlines()
+    text = "ZeroDivisionError: division by zero"
+    assert first == f"totohio: {world.package}.add cannot be imported: {text} ({world.package}/add.py:1)"
+    assert rest[-1] == text
+    assert sum(line.startswith("  File ") for line in rest) == 1

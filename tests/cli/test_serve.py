@@ -229,6 +229,26 @@ def test_wrong_settings_are_one_line_and_status_2(start: Start, arguments: list[
     assert log == f"totohio: {error}\n" if error else log.startswith("totohio: " + arguments[0][2:].replace("-", "_"))
 
 
+@pytest.mark.parametrize("option", ["--method-module=broken", "--startup-function=broken.deep.start"])
+def test_a_module_that_cannot_be_imported_is_one_line_with_its_own_traceback_and_status_1(
+    start: Start, tmp_path: Path, option: str
+):
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "__init__.py").touch()
+    (tmp_path / "broken" / "deep.py").write_text("import json\n\njson.loads(1)\n")
+    server = start(option)
+    assert server.wait() == 1
+    assert server.output.readline() == ""
+    text = "TypeError: the JSON object must be str, bytes or bytearray, not int"
+    assert [line for line in server.log().splitlines() if line.strip(" ~^")] == [
+        f"totohio: broken.deep cannot be imported: {text} (broken/deep.py:3)",
+        "Traceback (most recent call last):",
+        f'  File "{tmp_path}/broken/deep.py", line 3, in <module>',
+        "    json.loads(1)",
+        text,
+    ]
+
+
 def test_calls_are_logged_as_json_lines_without_their_bodies(start: Start):
     server = start("--log-format", "json")
     client = server.connect()

@@ -240,3 +240,18 @@ def test_long(world):
         process.wait(LONG)
     [path] = tmp_path.glob("job-*")
     until(lambda: not Path("/proc", path.name.removeprefix("job-")).exists(), "the job ends")
+
+
+def test_a_method_that_cannot_be_imported_is_named_with_its_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "__init__.py").touch()
+    (tmp_path / "served" / "price.py").write_text("import json\nPRICE = 1 / 0\n")
+    (tmp_path / "settings.yaml").write_text("method_module: served\n")
+    source = '@sim(seeds=1)\ndef test_it(world):\n    world.server("settings.yaml")\n'
+    (tmp_path / "test_it.py").write_text(HEAD + source)
+    assert main(["sim", "test_it.py"]) == 1
+    out = capfd.readouterr().out
+    where = f'  File "{tmp_path}/served/price.py", line 2, in <module>\n'
+    assert f"Traceback (most recent call last):\n{where}    PRICE = 1 / 0\n" in out
+    assert "served.price cannot be imported: ZeroDivisionError: division by zero (served/price.py:2)\n" in out
+    assert "importlib" not in out

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from totohio.base.errors import SettingsError
+from totohio.base.errors import LoadError, SettingsError
 from totohio.core.registering import Registry
 
 INVOKE = "def invoke(handler, parameters):\n    return {name!r}\n"
@@ -119,10 +119,10 @@ def test_a_package_that_does_not_exist_is_named(load: Load) -> None:
 
 
 def test_a_module_that_cannot_be_imported_is_an_error_at_once(load: Load) -> None:
-    with pytest.raises(ModuleNotFoundError, match="no_such_dependency"):
+    with pytest.raises(LoadError, match=r"served\.a cannot be imported: .*no_such_dependency"):
         load({"a.py": "import no_such_dependency\n"})
-    with pytest.raises(ZeroDivisionError):
-        load({"b.py": "1 / 0\n"}, "helping")
+    with pytest.raises(LoadError, match=r"helping cannot be imported: ZeroDivisionError"):
+        load({"__init__.py": "1 / 0\n"}, "helping")
 
 
 def test_parameters_of_a_type_that_is_not_known_are_an_error_that_names_the_method(load: Load) -> None:

@@ -1,6 +1,5 @@
 """The only composition root: settings and an Environment in, a server of Doers out."""
 
-import importlib
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from totohio.base.clocking import Clock, Minter
 from totohio.base.environing import Environment
 from totohio.base.errors import SettingsError
 from totohio.base.recording import CallLog, RecordDoer
+from totohio.core import importing
 from totohio.core.invoking import Lot
 from totohio.core.registering import Registry
 from totohio.net.accepting import Servant
@@ -67,6 +67,7 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
 
     Raises:
         SettingsError: A module, file or package that the settings name does not exist or fits nothing.
+        LoadError: A method module raises when it is imported.
     """
     extend_path(settings)
     poller = environment.network.poller()
@@ -151,12 +152,13 @@ def startup(settings: Settings, /, **arguments: Any) -> None:
 
     Raises:
         SettingsError: There is no such function.
+        LoadError: Its module raises when it is imported.
     """
     if settings.startup_function is None:
         return
     module_name, _, name = settings.startup_function.rpartition(".")
     try:
-        function = getattr(importlib.import_module(module_name), name)
+        function = getattr(importing.load(module_name), name)
     except (ModuleNotFoundError, AttributeError) as error:
         raise SettingsError(f"startup_function: {error}") from None
     function(**arguments)

@@ -55,6 +55,7 @@ class TotoServer:
 
         Raises:
             SettingsError: A module, file or package that the settings name does not exist or fits nothing.
+            LoadError: A method module raises when it is imported.
         """
         if self._built is None:
             call_log = CallLog(clock=self.environment.clock) if self.settings.log_level in ("debug", "info") else None
@@ -111,6 +112,7 @@ class TotoServer:
         Raises:
             OSError: The address is in use, unknown or forbidden.
             SettingsError: A module, file or package that the settings name does not exist or fits nothing.
+            LoadError: A method module raises when it is imported.
         """
         configure(self.settings.log_level, self.settings.log_format, clock=self.environment.clock)
         doist = PollingDoist(doers=self.doers, clock=self.environment.clock)

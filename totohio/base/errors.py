@@ -48,6 +48,22 @@ class SettingsError(TotohioError):
     """An option that does not exist, or a value that an option cannot take."""
 
 
+class LoadError(TotohioError):
+    """A module that is to be served cannot be imported; its cause is what was raised.
+
+    Attributes:
+        module: The name of the module that is at fault.
+        path: Its file, None where that is not known.
+        line: The line in it, None where that is not known.
+    """
+
+    def __init__(self, text: str, *, module: str, path: str | None = None, line: int | None = None) -> None:
+        super().__init__(text)
+        self.module = module
+        self.path = path
+        self.line = line
+
+
 class ProtocolError(TotohioError):
     """Somebody broke a protocol; the subclass says who."""
 

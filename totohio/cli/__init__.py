@@ -2,9 +2,11 @@
 
 import contextlib
 import sys
+import traceback
 from collections.abc import Sequence
 
-from totohio.base.errors import SettingsError, TotohioError
+from totohio.base.errors import LoadError, SettingsError, TotohioError
+from totohio.base.writing import printable
 from totohio.cli import call, methods, new, replay, serve, settings, sim
 from totohio.cli.parsing import Command, UsageError, parse
 from totohio.cli.printing import silence
@@ -44,11 +46,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except (UsageError, SettingsError) as error:
         return _fail(error, MISUSED)
+    except LoadError as error:
+        return _fail(error, FAILED, error.__cause__)
     except (TotohioError, OSError) as error:
         return _fail(error, FAILED)
 
 
-def _fail(error: Exception, status: int) -> int:
+def _fail(error: Exception, status: int, cause: BaseException | None = None) -> int:
+    """Say what is wrong, with the traceback of what has caused it, and give the exit status."""
     with contextlib.suppress(OSError, ValueError):
         print(f"totohio: {error}", file=sys.stderr)
+        if cause is not None:
+            lines = "".join(traceback.format_exception(cause)).splitlines()
+            print("\n".join(map(printable, lines)), file=sys.stderr)
     return status

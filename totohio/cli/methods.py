@@ -4,7 +4,6 @@ import sys
 
 from totohio.app.building import extend_path
 from totohio.app.configuring import load
-from totohio.base.errors import SettingsError, TotohioError
 from totohio.base.writing import printable
 from totohio.cli.parsing import Command, Order
 from totohio.core.marking import Defaults, Marks
@@ -14,13 +13,7 @@ from totohio.core.registering import Registry
 def _run(order: Order) -> int:
     settings = load(*order.words, options=order.settings)
     extend_path(settings)
-    try:
-        found = list(Registry.load(settings.method_module).walk())
-    except SettingsError:
-        raise
-    except Exception as error:  # whatever a module raises while it is imported
-        text = printable(f"{type(error).__name__}: {error}")
-        raise TotohioError(f"{settings.method_module} cannot be imported: {text}") from None
+    found = list(Registry.load(settings.method_module).walk())
     if not found:
         print(f"totohio: {settings.method_module} has no methods: no module in it has invoke", file=sys.stderr)
     width = max((len(method.name) for method in found), default=0)

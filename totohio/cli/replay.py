@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from totohio.app.configuring import load
 from totohio.app.settings import OPTIONS, Settings
-from totohio.base.errors import TotohioError
+from totohio.base.errors import LoadError, TotohioError
 from totohio.base.recording import logger
 from totohio.base.writing import printable
 from totohio.cli.parsing import Command, Order, UsageError
@@ -67,7 +67,12 @@ def _run(order: Order) -> int:
             raise UsageError(f"--method: the recording has no call of {printable(name)}")
     given = {name: value if equals else None for name, equals, value in (each.partition("=") for each in own.give)}
     with _logging(own.verbose):
-        report = replay(entries, settings, given=given, allow=own.allow, seed=own.seed)
+        try:
+            report = replay(entries, settings, given=given, allow=own.allow, seed=own.seed)
+        except TotohioError as error:
+            if isinstance(error.__cause__, LoadError):  # says all by itself
+                raise error.__cause__  # noqa: B904
+            raise
     if wanted:
         report.outcomes = [outcome for outcome in report.outcomes if outcome.method in wanted]
     _show(report, own.verbose)

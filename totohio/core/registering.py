@@ -1,6 +1,5 @@
 """From names to methods: what a method package serves, found once at start-up."""
 
-import importlib
 import inspect
 import pkgutil
 import types
@@ -9,6 +8,7 @@ from typing import Any
 
 from totohio.base.errors import SettingsError, TotohioError
 from totohio.core.guarding import prepare
+from totohio.core.importing import load
 from totohio.core.marking import Marks, marks
 
 BUILT_IN = "totohio.app.methods."  # modules that a method package may serve by importing them
@@ -65,14 +65,12 @@ class Registry:
 
         Raises:
             SettingsError: There is no such package, or a method in it wants parameters of no known type.
-            Exception: Whatever a module of it raises when it is imported.
+            LoadError: A module of it raises when it is imported.
         """
         try:
-            package = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-                raise SettingsError(f"method_module: there is no module {name!r} on the module path") from None
-            raise
+            package = load(name)
+        except ModuleNotFoundError:
+            raise SettingsError(f"method_module: there is no module {name!r} on the module path") from None
         return cls(package)
 
     def walk(self) -> Iterator[Method]:
@@ -83,7 +81,7 @@ class Registry:
     def _collect(self, package: types.ModuleType, prefix: str) -> None:
         for info in pkgutil.iter_modules(getattr(package, "__path__", [])):
             if not info.name.startswith("_"):
-                self._add(prefix + info.name, importlib.import_module(f"{package.__name__}.{info.name}"))
+                self._add(prefix + info.name, load(f"{package.__name__}.{info.name}"))
         if not prefix:
             for name, module in list(vars(package).items()):
                 if isinstance(module, types.ModuleType) and module.__name__ == BUILT_IN + name:

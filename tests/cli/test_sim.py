@@ -63,9 +63,11 @@ def test_one_seed_is_run_with_what_it_prints(tmp_path: Path, capfd: pytest.Captu
     (tmp_path / "test_luck.py").write_text(SEVEN)
     assert main(["sim", "test_luck.py::test_luck", "--seed", "7", "--faults", "still"]) == 1
     out = capfd.readouterr().out
-    assert out.count("rolling 7\n") == 1
-    assert "fails with seed 7:" in out
+    assert out.startswith("rolling 7\ntest_luck.py::test_luck fails with seed 7:\n")
     assert "replay:    totohio sim test_luck.py::test_luck --seed 7 --faults still\n" in out
+    assert re.search(r"\n\n1 seed in [\d.]+ s: 1 fails\n\Z", out), "pytest says nothing of its own, not even late"
+    assert main(["sim", "test_luck.py::test_luck", "--seed", "6"]) == 0
+    assert re.fullmatch(r"rolling 6\n1 seed in [\d.]+ s: none fails\n", capfd.readouterr().out)
 
 
 def test_going_on_finds_all_seeds_that_fail_and_reports_those_alike_once(
@@ -99,6 +101,7 @@ def test_what_never_holds_in_a_whole_sweep_fails_it(
     assert main(["sim", "test_rain.py", "--first", "10", "--seeds", seeds]) == status
     out = capfd.readouterr().out
     assert f'test_rain.py::test_rain: sometimes "it rains" {said}\n' in out
+    assert out.endswith(": none fails, 1 never held\n" if status else ": none fails\n")
 
 
 def test_every_seed_can_be_run_twice(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
@@ -134,9 +137,66 @@ def test_bank(world, bank):
     out = capfd.readouterr().out
     assert "test_bank.py::test_bank:\n" in out
     assert "LookupError: no bank is open" in out
+    assert out.endswith(": none fails, 1 error\n")
     (tmp_path / "test_bank.py").write_text("nonsense!")
-    assert main(["sim", "test_bank.py"]) == 1
-    assert "SyntaxError" in capfd.readouterr().out
+    for more in ([], ["--seed", "3"]):
+        assert main(["sim", "test_bank.py", *more]) == 1
+        out = capfd.readouterr().out
+        assert re.match(
+            r'test_bank\.py:\nE +File ".*test_bank\.py", line 1\n(E .*\n)+\n0 seeds in .*, 1 error\n\Z', out
+        )
+
+
+def test_a_test_that_skips_does_not_fail(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    source = "@sim(seeds=20)\ndef test_tide(world):\n    pytest.skip('not at low tide')\n"
+    (tmp_path / "test_tide.py").write_text(HEAD + source)
+    assert main(["sim", "test_tide.py"]) == 0
+    assert capfd.readouterr().out.endswith(": none fails\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ('(seeds=3, faults="stromy")', "faults: expected one of still, sunny, stormy, radioactive, got 'stromy'"),
+        ('(seeds=3, fualts="stormy")', "TypeError: fualts: no such option; did you mean faults?"),
+        ("", "is it to be @sim() with parentheses?"),
+    ],
+)
+def test_a_decorator_that_is_misspelt_is_shown_in_the_test_and_not_in_the_kit(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], words: str, says: str
+):
+    (tmp_path / "test_typo.py").write_text(HEAD + f"@sim{words}\ndef test_typo(world):\n    pass\n")
+    assert main(["sim", "test_typo.py"]) == 1
+    out = capfd.readouterr().out
+    assert says in out
+    assert "test_typo.py:4: in <module>" in out
+    assert str(Path(simulating.__file__).parents[1]) not in out
+
+
+def test_a_process_that_ends_before_its_seeds_are_done_is_no_success(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    source = "import os\ndef leave(world):\n    if world.seed == 3:\n        os._exit(0)\n"
+    (tmp_path / "bank.py").write_text(source)
+    assert main(["sim", "bank:leave"]) == 1
+    out = capfd.readouterr().out
+    assert out.startswith("a process ended before its seeds were done, with status 0\n")
+    assert out.endswith(": none fails, 1 error\n")
+    (tmp_path / "test_bank.py").write_text(
+        HEAD + "import os\n\n@sim()\ndef test_leave(world):\n    os.kill(os.getpid(), 9)\n"
+    )
+    assert main(["sim", "test_bank.py", "--jobs", "2"]) == 1
+    assert "a process ended before its seeds were done, by SIGKILL\n" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(("source", "says"), [("undefined", "NameError: name 'undefined'"), ("def (", "SyntaxError")])
+def test_a_module_that_cannot_be_imported_is_an_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], source: str, says: str
+):
+    (tmp_path / "broken_bank.py").write_text(source)
+    assert main(["sim", "broken_bank:transfer"]) == 1
+    out = capfd.readouterr().out
+    assert says in out
+    assert out.count('File "') == 1, "nothing of how we came there"
+    assert out.endswith(": none fails, 1 error\n")
 
 
 def test_a_function_is_run_without_pytest(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
@@ -145,14 +205,32 @@ def test_a_function_is_run_without_pytest(tmp_path: Path, capfd: pytest.CaptureF
     assert main(["sim", "bank:transfer", "--seeds", "5", "--faults", "sunny"]) == 1
     assert "replay:    totohio sim bank:transfer --seed 3 --faults sunny\n" in capfd.readouterr().out
     assert main(["sim", "bank:transfer", "--seeds", "5", "--faults", "still"]) == 0
-    assert main(["sim", "bank:missing"]) == 2
-    assert "bank:missing: module 'bank' has no attribute 'missing'" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["--seed", "3"]])
+@pytest.mark.parametrize(
+    ("test", "error"),
+    [
+        ("bank:missing", "module 'bank' has no attribute 'missing'"),
+        ("missing_bank:transfer", "No module named 'missing_bank'"),
+        ("bank:rob", "rob would do nothing when it is called: give its world a script with spawn"),
+        ("bank:pay", "pay cannot be called with a world: missing a required argument: 'amount'"),
+    ],
+)
+def test_a_function_that_is_none_of_a_world_is_one_line_and_status_2(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], test: str, error: str, more: list[str]
+):
+    (tmp_path / "bank.py").write_text("def rob(world):\n    yield 1\ndef pay(world, amount):\n    pass\n")
+    assert main(["sim", test, *more]) == 2
+    assert capfd.readouterr() == ("", f"totohio: {test}: {error}\n")
 
 
 @pytest.mark.parametrize(
     ("words", "error"),
     [
         ("missing.py", "missing.py: file or directory not found: missing.py"),
+        ("missing.py --seed 3", "missing.py: file or directory not found: missing.py"),
+        ("test_rain.py::test_plain --seed 3", "test_rain.py::test_plain: no test in it is simulated with @sim"),
         ("test_rain.py::test_plain", "test_rain.py::test_plain: no test in it is simulated with @sim"),
         ("test_rain.py --faults rainy", '--faults: expected one of still, sunny, stormy, radioactive, got "rainy"'),
         ("test_rain.py --seed 3 --seeds 4", "--seed: one seed has no --seeds, --first or --jobs"),

@@ -110,17 +110,14 @@ def _need(package: str) -> None:
 
 def _tell(test: str, sweep: Distribution, seconds: float) -> int:
     """Print what came of it and give the exit status."""
-    if UNKNOWN in sweep.statuses:
-        raise UsageError(f"{test}: {sweep.output.removeprefix('ERROR: ') or 'there is no such test'}")
+    if sweep.misused or UNKNOWN in sweep.statuses:
+        raise UsageError(f"{test}: {sweep.misused or sweep.output.removeprefix('ERROR: ') or 'pytest does not run'}")
     if NOTHING in sweep.statuses:
         raise UsageError(f"{test}: no test in it is simulated with @sim")
     for failure in sweep.failures:
         print(f"{failure.test} fails with {_seeds(failure)}:\n\n{failure.report}\n")
     for text in sweep.broken:
         print(f"{text}\n")
-    lost = [status for status in sweep.statuses if status not in (0, 1)]
-    if lost and not sweep.failures and not sweep.broken:
-        print(f"{sweep.output}\n")
     never = list(sweep.never())
     for name, check, runs in never:
         print(f'{name}: sometimes "{check}" never held in {runs} runs\n')
@@ -130,8 +127,13 @@ def _tell(test: str, sweep: Distribution, seconds: float) -> int:
                 print(f'{name}: sometimes "{check}" held in {count or "none"} of {tally.runs} runs')
     speed = f" ({sweep.done / seconds:.0f} a second)" if sweep.done > 1 else ""
     seeds = f"{sweep.done} seed{'s' if sweep.done != 1 else ''} in {seconds:.1f} s{speed}"
-    print(f"{seeds}: {sweep.failing or 'none'} fail{'' if sweep.failing > 1 else 's'}")
-    return 1 if sweep.failures or sweep.broken or never or lost else 0
+    words = [f"{sweep.failing or 'none'} fail{'' if sweep.failing > 1 else 's'}"]
+    if sweep.broken:
+        words.append(f"{len(sweep.broken)} error{'s' if len(sweep.broken) > 1 else ''}")
+    if never:
+        words.append(f"{len(never)} never held")
+    print(f"{seeds}: {', '.join(words)}")
+    return 1 if sweep.failures or sweep.broken or never else 0
 
 
 def _seeds(failure: Failure) -> str:

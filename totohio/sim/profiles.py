@@ -102,6 +102,7 @@ def profile(name: str) -> Profile:
     Raises:
         ValueError: There is none.
     """
+    __tracebackhide__ = True
     if name not in PROFILES:
         raise ValueError(f"faults: expected one of {', '.join(PROFILES)}, got {name!r}")
     return PROFILES[name]

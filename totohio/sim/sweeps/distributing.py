@@ -19,9 +19,10 @@ from totohio.sim.sweeps.ordering import PREFIX, Orders
 MOMENT = 0.05  # seconds between two looks at the news
 PATIENCE = 5.0  # seconds that a job has for its end before it is killed
 PLUGIN = "totohio.sim.sweeps.selecting"
+BY_NAME = "totohio.sim.sweeps.naming"
 QUIET = ("-qq", "--no-header", "--no-summary", "--tb=short", "-o", "console_output_style=classic")
 
-UNKNOWN, NOTHING = 4, 5  # pytest's exit statuses for a test that does not exist, and when there is none
+FAILED, UNKNOWN, NOTHING = 1, 4, 5  # pytest's exit statuses: a test fails, does not exist, or there is none
 
 
 @dataclass
@@ -62,6 +63,8 @@ class Job:
         total: How many seeds it is going to do; None until it has said so.
         done: How many it has done.
         tests: How many simulated tests it has found.
+        failed: Its sweep has told of a failure, so pytest need not.
+        finished: It has come to its regular end.
     """
 
     def __init__(self, test: str, orders: Orders, folder: Path, *, watched: bool) -> None:
@@ -75,8 +78,9 @@ class Job:
         """
         self.total: int | None = None
         self.tests = 0
+        self.failed = False
+        self.finished = False
         self._watched = watched
-        self.failed = False  # its sweep has told of a failure, so pytest need not
         self._done: Counter[str] = Counter()
         self._news = folder / "news"
         self._news.touch()
@@ -84,7 +88,7 @@ class Job:
         self._output = folder / "output"
         words = [sys.executable, "-m", *_words(test, orders, watched=watched)]
         environ = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        environ |= replace(orders, news=str(self._news)).environ()
+        environ |= replace(orders, news=str(self._news), log=str(self._output) if watched else None).environ()
         if watched:
             self.process = subprocess.Popen(words, env=environ)
             return
@@ -121,6 +125,8 @@ class Job:
                     self.total, self.tests = item["seeds"], item["tests"]
                 elif "done" in item or "runs" in item:
                     self._done[item["test"]] = item.get("done", item.get("runs"))
+                elif "finished" in item:
+                    self.finished = True
                 yield item
 
     def interrupt(self) -> None:
@@ -139,7 +145,7 @@ class Job:
 
 def _words(test: str, orders: Orders, *, watched: bool) -> list[str]:
     if named(test):
-        return [PLUGIN, test]
+        return [BY_NAME, test]
     stop = [] if orders.keep_going else ["-x"]
     return ["pytest", "-p", PLUGIN, *QUIET, *stop, *(["-s"] if watched else []), test]
 
@@ -156,15 +162,18 @@ class Distribution:
     Attributes:
         failures: What failed.
         broken: What went wrong besides the simulation, as texts.
+        misused: Why there is no such test; "" when there is.
         tallies: What came of each test.
     """
 
     def __init__(self, test: str, orders: Orders, jobs: int, *, watched: bool = False) -> None:
         self.failures: list[Failure] = []
         self.broken: list[str] = []
+        self.misused = ""
         self.tallies: dict[str, Tally] = {}
         self._kinds: dict[tuple[str, str], Failure] = {}
         self._orders = orders
+        self._watched = watched
         self._clock = Clock()
         self._folder = tempfile.TemporaryDirectory(prefix="totohio-sim-")
         self._jobs: list[Job] = []
@@ -224,7 +233,7 @@ class Distribution:
         return "\n".join(dict.fromkeys(job.output for job in self._jobs if job.process.returncode and job.output))
 
     def run(self, shown: Callable[["Distribution"], None]) -> None:
-        """Wait until the jobs are done, or one has found a failure.
+        """Wait until the jobs are done, or one has found a failure; one that is watched has the word to its end.
 
         Args:
             shown: Called again and again, to show how far it is.
@@ -236,13 +245,25 @@ class Distribution:
                 for item in job.news():
                     self._take(job, item)
             shown(self)
-            if (self.failures or self.broken) and not self._orders.keep_going:
+            if (self.failures or self.broken) and not (self._orders.keep_going or self._watched):
                 return
             if running:
                 self._clock.sleep(MOMENT)
+        for job in self._jobs:
+            self._miss(job, job.process.returncode)
+
+    def _miss(self, job: Job, status: int) -> None:
+        """See whether a job that has ended has told all."""
+        if not job.finished and status != UNKNOWN:
+            how = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
+            self.broken.append(f"a process ended before its seeds were done, {how}\n{job.output}".rstrip())
+        elif status not in (0, FAILED, UNKNOWN, NOTHING) and not self.failures and not self.broken:
+            self.broken.append(job.output or f"pytest ended with status {status}")
 
     def _take(self, job: Job, item: dict[str, Any]) -> None:
-        if "failure" in item:
+        if "misused" in item:
+            self.misused = item["misused"]
+        elif "failure" in item:
             job.failed = True
             self._fail(item["test"], item["seed"], item["kind"], item["failure"])
         elif "runs" in item:

@@ -34,6 +34,7 @@ class Orders:
         part: Do only each so many-th of the seeds, and begin with the so many-th: "2/3".
         news: A file for the news; whoever reads it judges what only a whole sweep can tell.
         folder: Where the timeline pages are written.
+        log: A file for what pytest itself reports, which then does not stand between what the test prints.
     """
 
     seeds: int | None = None
@@ -44,6 +45,7 @@ class Orders:
     part: str = "1/1"
     news: str | None = None
     folder: str | None = None
+    log: str | None = None
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> "Orders":

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from totohio.sim.profiles import Profile, profile_name
+from totohio.app.configuring import nearest
+from totohio.sim.profiles import Profile, profile, profile_name
 from totohio.sim.sweeps.reporting import Subject, current_test, reachable, script
 from totohio.sim.sweeps.sweeping import Scenario, Sweep, sweep
 from totohio.sim.sweeps.trying import Factory, named
@@ -44,12 +45,15 @@ def sim(
         options: Further options of World.
 
     Raises:
-        TypeError: It is no function that takes a world, or one that does nothing when it is called.
-        ValueError: There are no seeds.
+        TypeError: It is no function that takes a world, or one that does nothing when it is called; or there is no
+            such option.
+        ValueError: There are no seeds, or there is no such profile.
     """
-    _check(seeds)
+    __tracebackhide__ = True
+    _check(seeds, faults, factory, options)
 
     def decorate(function: Callable[..., object]) -> Callable[..., None]:
+        __tracebackhide__ = True
         signature_ = _without_world(function)
         scenario = _scenario(function, seeds, faults, first, sometimes, check_determinism, factory, options)
 
@@ -89,11 +93,13 @@ def explore(
         options: Further options of World.
 
     Raises:
-        ValueError: There are no seeds.
+        TypeError: It cannot be called with a world alone, or does nothing when it is; or there is no such option.
+        ValueError: There are no seeds, or there is no such profile.
         BaseException: What the function or its world raised with the first seed that failed; its note is a report.
     """
     __tracebackhide__ = True
-    _check(seeds)
+    _check(seeds, faults, factory, options)
+    require_world(function)
     scenario = _scenario(function, seeds, faults, first, sometimes, check_determinism, factory, options)
     return sweep(scenario, function, _subject(scenario, marked=False))
 
@@ -127,19 +133,54 @@ def _scenario(
     )
 
 
-def _check(seeds: object) -> None:
+def require_world(function: Callable[..., object]) -> None:
+    """See that a function does something when it is called with a world.
+
+    Raises:
+        TypeError: It does not.
+    """
+    __tracebackhide__ = True
+    _require_deeds(function)
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError as error:
+        raise TypeError(f"{_name(function)} cannot be called with a world: {error}") from None
+    except ValueError:  # what is written in C does not tell
+        pass
+
+
+def _require_deeds(function: Callable[..., object]) -> None:
+    __tracebackhide__ = True
+    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
+        raise TypeError(f"{_name(function)} would do nothing when it is called: give its world a script with spawn")
+
+
+def _name(function: Callable[..., object]) -> str:
+    return getattr(function, "__name__", repr(function))
+
+
+def _check(seeds: object, faults: str | Profile, factory: Factory, options: Mapping[str, Any]) -> None:
+    __tracebackhide__ = True
     if not isinstance(seeds, int):
         raise TypeError(f"seeds: expected a number, got {seeds!r}; is it to be @sim() with parentheses?")
     if seeds < 1:
         raise ValueError(f"seeds: a sweep has one at least, not {seeds}")
+    if isinstance(faults, str):
+        profile(faults)
+    whole = inspect.signature(factory).parameters
+    if not any(entry.kind is entry.VAR_KEYWORD for entry in whole.values()):
+        known = {*inspect.signature(sim).parameters, *whole} - {"seed", "without", "options"}
+        for name in options.keys() - known:
+            near = nearest(name, sorted(known))
+            raise TypeError(f"{name}: no such option" + (f"; did you mean {near}?" if near else ""))
 
 
 def _without_world(function: Callable[..., object]) -> inspect.Signature:
-    if inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function):
-        raise TypeError(f"{function.__name__} would do nothing when it is called: give its world a script with spawn")
+    __tracebackhide__ = True
+    _require_deeds(function)
     whole = inspect.signature(function)
     if "world" not in whole.parameters:
-        raise TypeError(f"{function.__name__} takes no argument world")
+        raise TypeError(f"{_name(function)} takes no argument world")
     return whole.replace(parameters=[entry for name, entry in whole.parameters.items() if name != "world"])
 
 

@@ -1,33 +1,55 @@
-"""What a job of ``totohio sim`` runs: a pytest plugin that keeps the simulated tests only, or one function.
+"""A pytest plugin, for a job of ``totohio sim``: it keeps the simulated tests only.
 
-Everything that goes wrong besides the simulation itself, from a fixture to the collection, is sent as news as well.
+Everything that goes wrong besides the simulation itself, from a fixture to the collection, is sent as news.
 """
 
-import importlib
-import os
+import re
 import sys
-import traceback
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Generator
+from typing import Any, TextIO
+
+import pytest
 
 from totohio.sim.sweeps.ordering import News, Orders
-from totohio.sim.sweeps.running import explore, scenario_of
-from totohio.sim.sweeps.sweeping import Scenario
+from totohio.sim.sweeps.running import scenario_of
+from totohio.sim.sweeps.sweeping import announce
 
-FAILED, UNKNOWN = 1, 4  # exit statuses, as those of pytest
+# How pytest and Python came to a file that is to be imported.
+MACHINERY = re.compile(
+    r"^(?:\S*/(?:_pytest/|importlib/|ast\.py:)|<frozen importlib)\S*: in \w+\n(?: .*\n)*", re.MULTILINE
+)
+SHOWN = pytest.StashKey[TextIO]()  # where the tests print
 
 
-def announce(scenarios: Sequence[Scenario]) -> None:
-    """Tell how many tests and seeds are going to be run."""
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
+    """Send word of a test that does not exist, and have pytest report into a file where that is asked.
+
+    Its reporter writes to what standard output is when pytest is configured; the tests print to what it is afterwards.
+    """
     orders = Orders.read()
-    seeds = sum(len(orders.share(scenario.planned(orders))) for scenario in scenarios)
-    News(orders.news).send(tests=len(scenarios), seeds=seeds)
+    config.stash[SHOWN] = sys.stdout
+    log = None if orders.log is None else open(orders.log, "a", encoding="utf-8")  # noqa: SIM115 - closed below
+    try:
+        if log is not None:
+            sys.stdout = log
+        return (yield)
+    except pytest.UsageError as error:
+        News(orders.news).send(misused=str(error.args[0]).partition("\n")[0])
+        return pytest.ExitCode.USAGE_ERROR
+    finally:
+        sys.stdout = config.stash[SHOWN]
+        if log is not None:
+            log.close()
 
 
-# ---------------------------------------------------------------- the plugin
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Give standard output back: the reporter has been made."""
+    sys.stdout = config.stash[SHOWN]
 
 
-def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> None:
     """Leave out the tests that are not simulated."""
     scenarios = [scenario_of(getattr(item, "obj", None)) for item in items]
     config.hook.pytest_deselected(
@@ -53,36 +75,11 @@ def pytest_runtest_logreport(report: Any) -> None:
         _tell(report, report.when)
 
 
+def pytest_sessionfinish() -> None:
+    """Tell that nothing is missing: a process can end at any time, with any status."""
+    News(Orders.read().news).send(finished=True)
+
+
 def _tell(report: Any, when: str) -> None:
-    broken = report.longreprtext if report.failed else None
+    broken = MACHINERY.sub("", report.longreprtext) if report.failed else None
     News(Orders.read().news).send(test=report.nodeid, ended=when, broken=broken)
-
-
-# ---------------------------------------------------------------- without pytest
-
-
-def main(target: str) -> int:
-    """Run a function that is named as ``module:function``, and give pytest's exit status for what came of it."""
-    news = News(Orders.read().news)
-    module, _, name = target.partition(":")
-    sys.path.insert(0, os.getcwd())
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        print(f"{target}: {error}", file=sys.stderr)
-        return UNKNOWN
-    scenario = scenario_of(function)
-    try:
-        if scenario is None:
-            explore(function)
-        else:
-            announce([scenario])
-            function()
-    except Exception:
-        news.send(test=target, ended="call", broken=traceback.format_exc().rstrip())
-        return FAILED
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1]))

@@ -6,7 +6,7 @@ with it what finalizers and weak references do. Garbage is collected between the
 
 import functools
 import gc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -78,6 +78,13 @@ class Scenario:
         return range(first, first + (self.seeds if orders.seeds is None else orders.seeds))
 
 
+def announce(scenarios: Sequence[Scenario]) -> None:
+    """Tell whoever asked for them how many tests and seeds are going to be run in this process."""
+    orders = Orders.read()
+    seeds = sum(len(orders.share(scenario.planned(orders))) for scenario in scenarios)
+    News(orders.news).send(tests=len(scenarios), seeds=seeds)
+
+
 class Collector:
     """Keeps the garbage collector out of the runs, and lets it work between them."""
 
@@ -146,7 +153,7 @@ class _Sweeper:
                 if error is None:
                     self._passing = trial
                 else:
-                    self.fail(replace(trial, error=error), error)
+                    self.fail(replace(trial, error=error), error, done)
                     if not self.orders.keep_going:
                         break
                 self.news.progress(self.subject.name, done)
@@ -175,8 +182,8 @@ class _Sweeper:
         error.__cause__ = other.error
         return error
 
-    def fail(self, trial: Trial, error: BaseException) -> None:
-        """Keep the failure; report it if none before was like it."""
+    def fail(self, trial: Trial, error: BaseException, done: int) -> None:
+        """Keep the failure, after so many seeds; report it if none before was like it."""
         twice = isinstance(error, DeterminismError)
         kind = signature(error)
         if kind not in self.failing:
@@ -189,7 +196,7 @@ class _Sweeper:
         self.failing[kind].seeds.append(trial.seed)
         new = len(self.failing[kind].seeds) == 1
         text = written(error) if new else None
-        self.news.send(test=self.subject.name, seed=trial.seed, kind=repr(kind), failure=text)
+        self.news.send(test=self.subject.name, seed=trial.seed, kind=repr(kind), failure=text, done=done)
 
     def neighbour(self, seed: int) -> Trial | None:
         """Find a seed near one that fails that passes, the last before it if there is one."""

@@ -15,7 +15,7 @@ from totohio.sim.pictures.tracing import Trace
 from totohio.sim.profiles import Profile
 
 # Raised by pytest and unittest not because something is wrong, but because a test shall end.
-VERDICTS = {("_pytest.outcomes", "Skipped"), ("_pytest.outcomes", "XFailed"), ("_pytest.outcomes", "Exit")}
+VERDICTS = {("builtins", "Skipped"), ("_pytest.outcomes", "XFailed"), ("_pytest.outcomes", "Exit")}
 VERDICTS |= {("unittest.case", "SkipTest"), ("builtins", "KeyboardInterrupt"), ("builtins", "GeneratorExit")}
 
 Factory = Callable[..., Any]  # gives a World; takes its seed and, by keyword, its other options

@@ -1,5 +1,6 @@
 """What can happen to a simulated host, and what is left afterwards."""
 
+import logging
 import time
 from typing import Any
 
@@ -112,6 +113,93 @@ def test_a_doer_that_raises_ends_its_process_and_the_run() -> None:
         assert notes == ["exit"]
         assert not host.running
         assert world.tyme == 3.0
+
+
+def listening(process: Process, seen: list[str], fail: bool) -> list[Any]:
+    """Doers of a process that listens, and then may fail to begin."""
+
+    class Listening(Ending):
+        def enter(self, *, temp: bool | None = None) -> None:
+            process.environment.network.listen(("", 80), backlog=5)
+
+    class Failing(Doer):
+        def enter(self, *, temp: bool | None = None) -> None:
+            if fail:
+                raise RuntimeError("it cannot begin")
+
+    return [Listening(seen), Failing()]
+
+
+def test_a_process_that_cannot_begin_leaves_its_host_as_it_was() -> None:
+    notes: list[str] = []
+    fails = [True, False, True, False]
+    with World(faults="still") as world:
+        with pytest.raises(RuntimeError, match="it cannot begin"):
+            world.host("mine", lambda process: listening(process, notes, fails.pop(0)))
+        assert notes == ["exit"]
+        host = world.host("mine", lambda process: listening(process, notes, fails.pop(0)))
+        host.kill()
+        with pytest.raises(RuntimeError):
+            host.restart()
+        assert not host.running
+        host.restart()
+        assert (host.running, host.port) == (True, 80)
+
+
+class Dying(Doer):
+    """Kills its own process, has it started again, and then ends or fails."""
+
+    def __init__(self, world: World, *, fail: bool) -> None:
+        super().__init__()
+        self.world = world
+        self.fail = fail
+
+    def recur(self, tyme: float) -> bool:
+        host = self.world.hosts["mine"]
+        host.kill()
+        host.restart()
+        if self.fail:
+            raise RuntimeError("nobody hears of it")
+        return True
+
+
+@pytest.mark.parametrize("fail", [False, True])
+def test_what_a_process_does_after_its_death_is_not_its_successors_doing(fail: bool) -> None:
+    with World(faults="still") as world:
+        lives: list[Doer] = [Ending([]), Dying(world, fail=fail)]
+        host = world.host("mine", lambda process: [lives.pop()])
+        world.run(1.0)
+        assert host.running
+        assert lives == []
+
+
+def test_an_interrupt_by_the_person_before_it_is_no_fault_of_a_process() -> None:
+    class Interrupted(Doer):
+        def recur(self, tyme: float) -> bool:
+            raise KeyboardInterrupt
+
+    with World(faults="still") as world:
+        world.host("mine", lambda process: [Interrupted()])
+        with pytest.raises(KeyboardInterrupt):
+            world.run(1.0)
+
+
+def test_all_exits_run_when_some_of_them_fail() -> None:
+    class Failing(Ending):
+        def exit(self) -> None:
+            super().exit()
+            raise RuntimeError("it cannot end")
+
+    notes: list[str] = []
+    handlers = list(logging.getLogger("totohio").handlers)
+    text = "the process on one did not end well: RuntimeError: it cannot end"
+    world = World(faults="still")
+    world.host("one", lambda process: [Ending(notes), Failing(notes), Failing(notes)])
+    world.host("other", lambda process: [Ending(notes)])
+    with pytest.raises(ProcessDied, match=text), world:
+        world.run(1.0)
+    assert notes == ["exit"] * 4
+    assert logging.getLogger("totohio").handlers == handlers
 
 
 def test_a_killed_server_closes_its_connections_and_refuses_others_until_it_is_back() -> None:

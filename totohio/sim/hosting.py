@@ -83,12 +83,22 @@ class Host:
     # ------------------------------------------------------------ what can happen to it
 
     def start(self) -> None:
-        """Start its process; nothing happens when one runs."""
+        """Start its process; nothing happens when one runs.
+
+        Raises:
+            BaseException: What the process has raised while it began; none runs then.
+        """
         if self.process is None:
             self.stack.up = True
             self.paused = False
-            self.process = Process(self, next(self._lives))
-            self.process.start(self._boot)
+            process = self.process = Process(self, next(self._lives))
+            try:
+                process.start(self._boot)
+            except BaseException:
+                if not process.dead:
+                    self._die()
+                    self.stack.end(process)
+                raise
 
     def restart(self) -> None:
         """Give it power if it has none, and start its process if none runs."""

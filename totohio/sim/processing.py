@@ -1,6 +1,5 @@
 """A process of a simulated host: the Doers that run in it, one cycle at a time, until it ends or is killed."""
 
-import contextlib
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -61,7 +60,11 @@ class Process:
         return f"<Process {self.number} of {self.host.name}>"
 
     def start(self, boot: Boot) -> None:
-        """Make its Doers and enter them."""
+        """Make its Doers and enter them.
+
+        Raises:
+            BaseException: What one of them, or what makes them, has raised; those that were entered have exited.
+        """
         self.host._note("boot")
         watched, here.entered = here.entered, None  # hio takes the time for a Doist: not the simulated code's doing
         try:
@@ -69,9 +72,13 @@ class Process:
         finally:
             here.entered = watched
         with Turn(self):
-            self.doist.doers = list(boot(self))
-            self.host._charge()
-            self.doist.enter()
+            try:
+                self.doist.doers = list(boot(self))
+                self.host._charge()
+                self.doist.enter()
+            except BaseException:
+                self._exit()
+                raise
         self.rouse()  # a Doist's first cycle comes at once
 
     def cycle(self) -> None:
@@ -88,6 +95,8 @@ class Process:
         with Turn(self):
             try:
                 doist.recur()
+            except KeyboardInterrupt:  # of the person who runs it all
+                raise
             except BaseException as error:
                 self._fall(error)
                 return
@@ -158,12 +167,27 @@ class Process:
 
     def stop(self) -> None:
         """Exit its Doers: the world ends."""
-        if self.doist is not None:
-            with Turn(self):
+        with Turn(self):
+            error = self._exit()
+        if error is not None:
+            text = f"the process on {self.host.name} did not end well: {type(error).__name__}: {error}"
+            self.world.fail(ProcessDied(text), error)
+
+    def _exit(self) -> BaseException | None:
+        """Exit its Doers, each of them whatever the others raise, and give what the first has raised."""
+        first = None
+        while True:
+            try:
                 self.doist.exit()
+            except BaseException as error:
+                first = first or error
+            else:
+                return first
 
     def _end(self) -> None:
         """All its Doers are done."""
+        if self.dead:  # it was killed by what it did itself
+            return
         self.host._note("exit")
         host = self.host
         host._die()
@@ -171,9 +195,10 @@ class Process:
 
     def _fall(self, error: BaseException) -> None:
         """A Doer has raised: that ends a process."""
+        if self.dead:  # it was killed before, so nobody hears of it
+            return
         self.host._note("exit", type(error).__name__, str(error))
-        with contextlib.suppress(BaseException):
-            self.doist.exit()
+        self._exit()
         host = self.host
         host._die()
         host.stack.end(self)

@@ -194,13 +194,18 @@ class Stage(Schedule):
 
         Raises:
             ValueError: There is a host of that name.
+            BaseException: What its process has raised while it began; there is no such host then.
         """
         if name in self.hosts:
             raise ValueError(f"there is a host {name} already")
         modules = modules or Modules(tuple(isolate))
         host = Host(self, name, len(self.hosts), boot, modules=modules, fallible=fallible)
         self.hosts[name] = host
-        host.start()
+        try:
+            host.start()
+        except BaseException:
+            del self.hosts[name]  # so that another one can have the name
+            raise
         self.judge()
         return host
 

@@ -75,6 +75,24 @@ def test_the_date_is_made_anew_though_tyme_begins_anew(serve: Serve, monkeypatch
         assert reply.header("date") == "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
+# ---------------------------------------------------------------- what a drain waits for
+
+
+def test_the_outlook_counts_calls_and_connections_that_are_not_idle(serve: Serve) -> None:
+    world = serve({"nap": NAP, "echo": ECHO}, drain_timeout=7.5)
+    end = ", at most 7.5 s; again to end at once"
+    assert world.doer.outlook() == "draining, no calls under way"
+    world.connect().post("/echo", {})  # and stays connected
+    assert world.doer.outlook() == "draining, no calls under way"
+    world.connect().send(request_bytes("POST", "/echo", b"{}")[:-1])
+    world.step(5)
+    assert world.doer.outlook() == "draining, no calls under way, 1 connection busy" + end
+    begin(world, "/nap", b'{"seconds": 50}')
+    assert world.doer.outlook() == "draining, 1 call under way, 1 more connection busy" + end
+    begin(world, "/", json.dumps(ONE_BY_ONE).encode())  # a batch is one
+    assert world.doer.outlook() == "draining, 2 calls under way, 1 more connection busy" + end
+
+
 # ---------------------------------------------------------------- task queues
 
 TASKS = body(

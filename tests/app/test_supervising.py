@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from totohio.app.supervising import Signals
+from totohio.app.supervising import MOMENT, Signals
+from totohio.base.clocking import Clock
 
 
 class Server:
@@ -25,9 +26,29 @@ class Server:
         self.asked.append("stop")
 
 
+class Watch(Clock):
+    """A clock that is set by the test."""
+
+    now_is = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_is
+
+
+def handled(server: Server, clock: Clock | None = None) -> Signals:
+    return Signals(server, outlook=lambda: "draining, 2 calls under way", clock=clock or Watch())
+
+
 @pytest.fixture
 def server() -> Server:
     return Server()
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What has been logged."""
+    caplog.set_level("INFO", "totohio")
+    return lambda: [record.getMessage() for record in caplog.records]
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +70,7 @@ def send(number: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_drains_and_the_second_stops(server: Server, number: int):
-    with Signals(server) as signals:
+    with handled(server) as signals:
         send(number)
         assert server.asked == ["drain"]
         send(number)
@@ -59,23 +80,46 @@ def test_the_first_signal_drains_and_the_second_stops(server: Server, number: in
 
 
 def test_two_different_signals_count_as_two(server: Server):
-    with Signals(server):
+    with handled(server):
         send(signal.SIGTERM)
         send(signal.SIGINT)
     assert server.asked == ["drain", "stop"]
 
 
 def test_a_hangup_changes_nothing(server: Server):
-    with Signals(server):
+    with handled(server):
         send(signal.SIGHUP)
     assert server.asked == []
+
+
+def test_a_drain_is_announced_and_its_end_told_when_it_took_more_than_a_moment(
+    server: Server, lines: Callable[[], list[str]]
+):
+    clock = Watch()
+    with handled(server, clock):
+        send(signal.SIGTERM)
+        assert lines() == ["SIGTERM: draining, 2 calls under way"]
+        clock.now_is += MOMENT + 2.25
+    assert lines() == ["SIGTERM: draining, 2 calls under way", "ended after 3.2 s"]
+
+
+@pytest.mark.parametrize(("signals", "seconds"), [(0, 9.0), (1, 0.5), (2, 9.0)])
+def test_an_end_that_was_not_waited_for_is_not_told(
+    server: Server, lines: Callable[[], list[str]], signals: int, seconds: float
+):
+    clock = Watch()
+    with handled(server, clock):
+        for _ in range(signals):
+            send(signal.SIGINT)
+        clock.now_is += seconds
+    assert not any(line.startswith("ended") for line in lines())
 
 
 def test_afterwards_signals_do_what_they_did_before(server: Server):
     others: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: others.append(number))
     signal.signal(signal.SIGALRM, lambda number, frame: others.append(number))
-    with Signals(server):
+    with handled(server):
         send(signal.SIGTERM)
         send(signal.SIGTERM)
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
@@ -89,7 +133,7 @@ def test_afterwards_signals_do_what_they_did_before(server: Server):
 
 def test_handlers_are_put_back_after_an_error(server: Server):
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ZeroDivisionError), Signals(server):
+    with pytest.raises(ZeroDivisionError), handled(server):
         raise ZeroDivisionError
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -99,7 +143,7 @@ def test_in_another_thread_signals_are_left_alone(server: Server):
     found: list[object] = []
 
     def serve() -> None:
-        with Signals(server):
+        with handled(server):
             found.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=serve)
@@ -111,12 +155,13 @@ def test_in_another_thread_signals_are_left_alone(server: Server):
 STUCK = """
 import sys
 from totohio.app.supervising import Signals
+from totohio.base.clocking import Clock
 
 class Server:
     def drain(self): print("draining", flush=True)
     def stop(self): pass
 
-with Signals(Server()):
+with Signals(Server(), outlook=str, clock=Clock()):
     print("ready", flush=True)
     while True:
         pass

@@ -104,6 +104,18 @@ class TotoDoer(DoDoer):
         self._asked = "stop"
         self.poller.wake()
 
+    def outlook(self) -> str:
+        """Say what a drain that begins now has to wait for, and for how long it will at most."""
+        stewards = self.server.stewards.values()
+        calls = sum(steward.waited for steward in stewards)
+        others = sum(not steward.waited and not steward.idle() for steward in stewards)
+        text = f"draining, {calls or 'no'} call{'' if calls == 1 else 's'} under way"
+        if others:
+            text += f", {others} {'more ' if calls else ''}connection{'' if others == 1 else 's'} busy"
+        if calls or others:
+            text += f", at most {self.drain_timeout:g} s; again to end at once"
+        return text
+
     def enter(self, doers: Any = None, **kwa: Any) -> Any:
         """Enter the Doers; the server listens when the last of them has entered."""
         if doers is None:

@@ -118,6 +118,6 @@ class TotoServer:
         doist = PollingDoist(doers=self.doers, clock=self.environment.clock)
         if on_open is not None:
             self.built.doer.entered = lambda: on_open(self)
-        with Signals(self):
+        with Signals(self, outlook=self.built.doer.outlook, clock=self.environment.clock):
             doist.do()
         return 0

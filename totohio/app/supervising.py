@@ -7,12 +7,15 @@ the wait then goes on (PEP 475); so `drain` and `stop` have to wake the poller, 
 
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
+from totohio.base.clocking import Clock
 from totohio.base.recording import logger
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
+MOMENT = 1.0  # seconds after which somebody who waits for the end wants to be told of it
 STUCK = 1.0  # seconds after the second signal until the kernel ends a process whose method never returns
 
 
@@ -33,9 +36,19 @@ class Signals:
         received: How many signals that end it have come.
     """
 
-    def __init__(self, server: Stoppable) -> None:
+    def __init__(self, server: Stoppable, *, outlook: Callable[[], str], clock: Clock) -> None:
+        """Prepare it.
+
+        Args:
+            server: What they end.
+            outlook: Says what the first signal brings about, for the log.
+            clock: Tells how long it took.
+        """
         self.received = 0
         self._server = server
+        self._outlook = outlook
+        self._clock = clock
+        self._since = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
@@ -54,6 +67,10 @@ class Signals:
             number, handler = self._before.popitem()
             # None is a handler that was not set from Python and cannot be put back from here.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if self.received == 1:
+            seconds = self._clock.monotonic() - self._since
+            if seconds >= MOMENT:
+                logger().info("ended after %.1f s", seconds)
 
     def _set(self, number: int, handler: Any) -> None:
         self._before[number] = signal.signal(number, handler)
@@ -61,7 +78,8 @@ class Signals:
     def _end(self, number: int, frame: FrameType | None) -> None:
         self.received += 1
         if self.received == 1:
-            logger().info("%s: draining", signal.Signals(number).name)
+            self._since = self._clock.monotonic()
+            logger().info("%s: %s", signal.Signals(number).name, self._outlook())
             self._server.drain()
             return
         if signal.SIGALRM not in self._before:

@@ -1,7 +1,9 @@
 """Autoreload notices what changed, at a bounded cost, and keeps a server whose files are broken."""
 
+import importlib
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from totohio.app import reloading
-from totohio.app.reloading import INTERVAL, SLICE, ReloadDoer
+from totohio.app.reloading import INTERVAL, SLICE, ReloadDoer, repaired
+from totohio.base.errors import LoadError, SettingsError
+from totohio.core.importing import load
 
 Make = Callable[[str], Path]
 
@@ -211,6 +215,135 @@ def test_it_looks_once_a_second_and_at_a_bounded_number_of_files_in_a_cycle(
     while watch.doer.due(2.0) <= 2.0:
         watch.doer.recur(2.0)
     assert watch.doer.due(2.0) == 3.0
+
+
+# ---------------------------------------------------------------- waiting for a repair
+
+
+class Broken:
+    """A project whose server cannot be put together, and what happens while it waits."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.package = folder / "mended"
+        self.package.mkdir()
+        (self.package / "__init__.py").touch()
+        self.conf = folder / "settings.yaml"
+        self.conf.write_text("port: 1\n")
+        self.steps: list[Callable[[], object]] = []
+        self.waits = 0
+        monkeypatch.setattr(reloading.threading, "Event", lambda: self)
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def wait(self, seconds: float) -> None:
+        """Take the place of a second that goes by."""
+        assert seconds == INTERVAL
+        self.waits += 1
+        self.steps.pop(0)()
+
+    def error(self) -> Exception:
+        """Import the method, and give what is raised."""
+        importlib.invalidate_caches()
+        with pytest.raises(LoadError) as caught:
+            load("mended.price")
+        return caught.value
+
+    def ends(self, *steps: Callable[[], object], error: Exception | None = None) -> bool:
+        """Tell whether it tries again after the last of these steps; or else that it ends."""
+        self.steps = list(steps)
+        files = [str(self.conf)]
+        again = repaired(error or self.error(), package="mended", folders=[str(self.folder)], files=files)
+        assert not self.steps
+        return again
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broken]:
+    before = set(sys.modules)
+    yield Broken(tmp_path, monkeypatch)
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in ("mended", "helping"):
+            del sys.modules[name]
+
+
+def nothing() -> None:
+    """Let a second go by."""
+
+
+@pytest.mark.expects_errors
+def test_a_module_that_raises_is_told_of_once_and_tried_again_when_it_changes(
+    broken: Broken, caplog: pytest.LogCaptureFixture
+):
+    path = broken.package / "price.py"
+    path.write_text("1 / 0\n")
+    assert broken.ends(nothing, nothing, lambda: change(path, "1 / 1\n"))
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.getMessage() == (
+        f"mended.price cannot be imported: ZeroDivisionError: division by zero ({path}:1); waiting until a file changes"
+    )
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("step", ["other", "new", "gone", "conf"])
+def test_any_module_of_the_package_or_the_configuration_file_may_be_what_mends_it(broken: Broken, step: str):
+    path = broken.package / "price.py"
+    path.write_text("1 / 0\n")
+    (broken.package / "other.py").write_text("x = 1\n")
+    steps: dict[str, Callable[[], object]] = {
+        "other": lambda: change(broken.package / "other.py", "x = 2\n"),
+        "new": lambda: (broken.package / "new.py").write_text("x = 1\n"),
+        "gone": path.unlink,
+        "conf": lambda: change(broken.conf, "port: 2\n"),
+    }
+    assert broken.ends(nothing, steps[step])
+
+
+@pytest.mark.expects_errors
+def test_a_package_that_cannot_be_imported_itself_is_watched_where_it_lies(broken: Broken):
+    (broken.package / "__init__.py").write_text("1 / 0\n")
+    assert broken.ends(nothing, lambda: (broken.package / "new.py").write_text("x = 1\n"))
+
+
+@pytest.mark.expects_errors
+def test_a_module_beside_the_package_is_watched_when_it_is_at_fault_or_missing(broken: Broken):
+    (broken.package / "price.py").write_text("import helping\n")
+    path = broken.folder / "helping.py"
+    assert broken.ends(nothing, lambda: path.write_text("x =\n"))
+    assert broken.ends(nothing, lambda: change(path, "x = 11\n"))
+
+
+@pytest.mark.expects_errors
+def test_a_configuration_file_with_an_error_is_not_tried(broken: Broken):
+    (broken.package / "price.py").write_text("1 / 0\n")
+    wrong, right = (lambda: change(broken.conf, "prot: 2\n")), (lambda: change(broken.conf, "port: 22\n"))
+    assert broken.ends(wrong, nothing, right)
+
+
+@pytest.mark.expects_errors
+def test_whatever_else_keeps_the_server_from_being_made_is_waited_for_too(
+    broken: Broken, caplog: pytest.LogCaptureFixture
+):
+    step = lambda: change(broken.conf, "port: 2\n")  # noqa: E731
+    assert broken.ends(step, error=SettingsError("certfile: nowhere"))
+    assert broken.ends(step, error=KeyError("of the startup function"))
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.getMessage().partition(";")[0] for record in errors] == [
+        "certfile: nowhere",
+        "KeyError: 'of the startup function'",
+    ]
+    assert [bool(record.exc_info) for record in errors] == [False, True]
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_wait_and_a_hangup_does_not(broken: Broken, number: int):
+    (broken.package / "price.py").write_text("1 / 0\n")
+    handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+    assert not broken.ends(lambda: signal.raise_signal(signal.SIGHUP), nothing, lambda: signal.raise_signal(number))
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)] == handlers
 
 
 AGAIN = """

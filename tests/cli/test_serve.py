@@ -150,6 +150,7 @@ def test_a_signal_lets_fifty_calls_end_and_refuses_new_connections(start: Start,
         send(client, "slow", n=n)
     server.started(50)
     server.signal(number)
+    server.until(f"{signal.Signals(number).name}: draining, 50 calls under way, at most 10 s; again to end at once")
     assert [reply(client) for client in clients] == [{"result": n} for n in range(50)]
     assert server.wait() == 0
     with pytest.raises(ConnectionRefusedError):
@@ -344,3 +345,36 @@ def test_a_changed_method_is_served_after_a_reload_and_a_broken_one_is_not(start
     client.close()
     server.signal()
     assert server.wait() == 0
+
+
+def test_a_module_that_raises_is_waited_for_and_served_when_it_is_mended(start: Start, tmp_path: Path):
+    server = start("--autoreload")
+    server.connect().close()
+    path = tmp_path / "methods" / "pid.py"
+    path.write_text("VERSION = 1 / 0\n")
+    server.until("pid.py changed: starting again")
+    server.until("methods.pid cannot be imported: ZeroDivisionError: division by zero (methods/pid.py:1); waiting")
+    path.write_text("VERSION = {}['x']\n")
+    server.until("methods.pid cannot be imported: KeyError: 'x' (methods/pid.py:1); waiting")
+    path.write_text(PID.replace("VERSION = 1", "VERSION = 333"))
+    client = server.connect()
+    send(client, "pid")
+    assert reply(client) == {"result": [server.process.pid, 333]}
+    client.close()
+    server.signal()
+    assert server.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_first_start_waits_for_a_broken_module_as_well_until_a_signal_ends_it(
+    start: Start, tmp_path: Path, number: int
+):
+    (tmp_path / "methods" / "pid.py").write_text("def invoke(:\n")
+    server = start("--autoreload")
+    server.until("methods.pid cannot be imported: SyntaxError: ")
+    server.signal(number)
+    assert server.wait() == 0
+    assert server.output.readline() == ""
+    log = server.log()
+    assert log.count("cannot be imported") == 1
+    assert "registering.py" not in log

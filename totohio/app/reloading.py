@@ -2,22 +2,57 @@
 
 Python cannot replace a module in a running program without leaving pieces of the old one behind, so
 the process drains and then replaces itself. A file with a syntax error changes nothing: the old server goes on.
+Whether a module can be imported shows only in the new process. When it cannot, that process waits for a change as
+well, and replaces itself again.
 """
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from totohio.app.configuring import load
+from totohio.app.supervising import Signals
+from totohio.base.clocking import Clock
 from totohio.base.doing import Doer
-from totohio.base.errors import SettingsError
+from totohio.base.errors import LoadError, SettingsError
 from totohio.base.recording import logger
+from totohio.base.writing import printable
+from totohio.core.importing import own_files
 
 INTERVAL = 1.0  # seconds between two looks at all files
 SLICE = 64  # files, folders and loaded modules looked at in one cycle: a millisecond of work
 
 Mark = tuple[int, int]  # of a file: when it was changed, in nanoseconds, and its size
+
+
+class Files:
+    """The files that are watched now; more modules may have been loaded since the last time.
+
+    Finding them is most of the work. So each step does a small part of it, and gives None when that found nothing.
+
+    Attributes:
+        packages: The folders in which every module is watched, each with a slash at its end.
+    """
+
+    def __init__(self, folders: Iterable[str], packages: Iterable[str], files: Iterable[str]) -> None:
+        self.packages = tuple(os.path.realpath(package) + os.sep for package in packages)
+        self._folders = tuple(os.path.realpath(folder) + os.sep for folder in folders)
+        self._files = [os.path.realpath(file) for file in files]
+
+    def __iter__(self) -> Iterator[str | None]:
+        yield from self._files
+        yield from _modules(self.packages)
+        for module in list(sys.modules.values()):
+            path = getattr(module, "__file__", None)
+            if isinstance(path, str) and path.endswith(".py"):
+                real = os.path.realpath(path)
+                yield real if real.startswith(self._folders) and not real.startswith(self.packages) else None
+
+    def marks(self) -> dict[str, Mark | None]:
+        """Look at all of them at once."""
+        return {path: _mark(path) for path in self if path is not None}
 
 
 class ReloadDoer(Doer):
@@ -45,9 +80,7 @@ class ReloadDoer(Doer):
             tymth: Where tyme comes from.
         """
         super().__init__(tymth=tymth)
-        self._folders = tuple(os.path.realpath(folder) + os.sep for folder in folders)
-        self._packages = tuple(os.path.realpath(package) + os.sep for package in packages)
-        self._files = [os.path.realpath(file) for file in files]
+        self._files = Files(folders, packages, files)
         self._reload = reload
         self._seen: dict[str, Mark] = {}
         self._round: Iterator[str | None] | None = None
@@ -57,7 +90,7 @@ class ReloadDoer(Doer):
     def enter(self, *, temp: bool | None = None) -> None:
         """Remember how all files are now."""
         self._seen.clear()
-        for path in self._watched():
+        for path in self._files:
             if path is not None:
                 self._changed(path)
         self._entered = True
@@ -72,7 +105,7 @@ class ReloadDoer(Doer):
         if self._round is None:
             if tyme < self._next:
                 return False
-            self._round, self._next = self._watched(), tyme + INTERVAL
+            self._round, self._next = iter(self._files), tyme + INTERVAL
         for _ in range(SLICE):
             path = next(self._round, "")
             if path == "":
@@ -84,27 +117,12 @@ class ReloadDoer(Doer):
                 return True
         return False
 
-    def _watched(self) -> Iterator[str | None]:
-        """Give the paths of all files that are watched now; more modules may have been loaded since the last time.
-
-        Finding them is most of the work. So each step does a small part of it, and gives None when that found nothing.
-        """
-        yield from self._files
-        yield from _modules(self._packages)
-        for module in list(sys.modules.values()):
-            path = getattr(module, "__file__", None)
-            if isinstance(path, str) and path.endswith(".py"):
-                real = os.path.realpath(path)
-                yield real if real.startswith(self._folders) and not real.startswith(self._packages) else None
-
     def _changed(self, path: str) -> bool:
         """Tell whether a file has changed since it was last looked at, or is new in a package; not when it is gone."""
-        try:
-            status = os.stat(path)
-        except OSError:  # an editor is just replacing it
+        mark = _mark(path)
+        if mark is None:  # an editor is just replacing it
             return False
-        mark = (status.st_mtime_ns, status.st_size)
-        if self._entered and path not in self._seen and path.startswith(self._packages):
+        if self._entered and path not in self._seen and path.startswith(self._files.packages):
             self._seen[path] = mark
             return True
         return self._seen.setdefault(path, mark) != self._note(path, mark)
@@ -112,6 +130,15 @@ class ReloadDoer(Doer):
     def _note(self, path: str, mark: Mark) -> Mark:
         self._seen[path] = mark
         return mark
+
+
+def _mark(path: str) -> Mark | None:
+    """Give what tells whether a file has changed; None when there is no such file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _modules(packages: Iterable[str]) -> Iterator[str | None]:
@@ -135,6 +162,64 @@ def _fit(path: str) -> bool:
         logger().error("%s changed, but cannot be loaded: %s", path, error)
         return False
     return True
+
+
+def repaired(error: Exception, *, package: str, folders: Iterable[str], files: Iterable[str]) -> bool:
+    """Say why the server cannot be put together, and wait until one of its files changes, comes or goes.
+
+    Args:
+        error: What went wrong.
+        package: The name of the method package, in which every module is watched.
+        folders: Loaded modules in them or below are watched, and those that went wrong or were not found there.
+        files: Other files that are watched.
+
+    Returns:
+        Whether to try again; False when SIGTERM or SIGINT came first.
+    """
+    folders = list(folders)
+    watched = Files(folders, _places(package), [*files, *_suspects(error, folders)])
+    cause = error.__cause__ if isinstance(error, LoadError) else None if isinstance(error, SettingsError) else error
+    text = str(error) if cause is not error else printable(f"{type(error).__name__}: {error}")
+    try:
+        with Signals(_Sleeper(), outlook=lambda: "ending", clock=Clock()):
+            seen = watched.marks()
+            logger().error("%s; waiting until a file changes", text, exc_info=cause)
+            while True:
+                threading.Event().wait(INTERVAL)
+                now = watched.marks()
+                changed = sorted(path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path))
+                seen = now
+                if changed and all(path.endswith(".py") or _fit(path) for path in changed):
+                    logger().info("%s changed: starting again", changed[0])
+                    return True
+    except KeyboardInterrupt:
+        return False
+
+
+class _Sleeper:
+    """What signals end while it waits for nothing but time: a handler that raises ends any wait."""
+
+    def drain(self) -> None:
+        """End the wait."""
+        raise KeyboardInterrupt
+
+    stop = drain
+
+
+def _places(package: str) -> list[str]:
+    """Give the folders in which a package is, or might be when it cannot be imported."""
+    found = getattr(sys.modules.get(package), "__path__", None)
+    return list(found) if found else [os.path.join(folder, *package.split(".")) for folder in sys.path]
+
+
+def _suspects(error: Exception, folders: list[str]) -> Iterator[str]:
+    """Give the files that have to do with an error: those it went through, and where a missing module may appear."""
+    cause = error.__cause__ or error
+    yield from own_files(cause)
+    if isinstance(cause, ModuleNotFoundError) and cause.name is not None:
+        for folder in folders:
+            path = os.path.join(folder, *cause.name.split("."))
+            yield from (f"{path}.py", os.path.join(path, "__init__.py"))
 
 
 def restart() -> NoReturn:

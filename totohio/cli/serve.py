@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from totohio import __version__
 from totohio.app.configuring import load, module_path
-from totohio.app.reloading import ReloadDoer, restart
+from totohio.app.reloading import ReloadDoer, repaired, restart
 from totohio.app.serving import TotoServer
 from totohio.base.errors import TotohioError
 from totohio.base.recording import configure, logger
@@ -16,6 +16,15 @@ def _run(order: Order) -> int:
     settings = load(*order.words, options=order.settings)
     configure(settings.log_level, settings.log_format)
     server = TotoServer(settings=settings)
+    try:
+        _ = server.built  # what goes wrong while methods are loaded is not the port's fault
+    except Exception as error:
+        if not settings.autoreload:
+            raise
+        folders = module_path(settings)
+        if repaired(error, package=settings.method_module, folders=folders, files=order.words):
+            restart()
+        return 0
     changes: list[str] = []
     if settings.autoreload:
         _watch(server, order.words, changes.append)
@@ -25,7 +34,6 @@ def _run(order: Order) -> int:
         opened.append(server)
         _announce(server)
 
-    _ = server.built  # what goes wrong while methods are loaded is not the port's fault
     try:
         status = server.run(on_open=announce)
     except OSError as error:

@@ -319,7 +319,7 @@ def test_a_server_that_cannot_be_put_together_is_told(project: Project) -> None:
         project.replay(entries)
     project.conf.write_text("method_module: project_methods\n")
     project.change("__init__", "1 / 0")
-    with pytest.raises(TotohioError, match="cannot be started: .*ZeroDivisionError"):
+    with pytest.raises(TotohioError, match=r"cannot be started: .*ZeroDivisionError"):
         project.replay(entries)
     project.change("__init__", "import time\nSTART = time.time()\n")
     with pytest.raises(TotohioError, match=r"was called under simulation at .*, or --allow time\.time"):

@@ -1,5 +1,8 @@
 """Worker threads of simulated processes."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from totohio import TaskQueue
@@ -93,6 +96,43 @@ def test_a_paused_process_gets_what_its_threads_finished_when_it_goes_on() -> No
         server = world.server(methods={"queue": QUEUE})
         world.after(0.5, server.pause, 10.0)
         assert world.call(server, "queue") == [False, 10.5]
+
+
+def test_queues_of_a_module_that_all_processes_share_serve_each_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queues_of_test.py").write_text(
+        "from totohio import TaskQueue\nOWN = TaskQueue(2, name='own')\nSHARED = TaskQueue.instance('shared', 2)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    method = (
+        "import queues_of_test as queues\n"
+        "def invoke(handler, parameters):\n"
+        "    return (yield [queues.OWN.yield_task(sum, [1, 2]), queues.SHARED.yield_task(sum, [3, 4])])\n"
+    )
+    try:
+        for seed in range(2):
+            with World(seed, faults="still") as world:
+                servers = world.server(count=2, methods={"add": method})
+                servers[0].kill()
+                servers[0].restart()
+                assert [world.call(server, "add") for server in servers] == [[3, 7], [3, 7]]
+    finally:
+        sys.modules.pop("queues_of_test", None)
+
+
+def test_a_task_can_be_given_before_the_server_runs() -> None:
+    method = (
+        "from totohio import TaskQueue\n"
+        "seen = []\n"
+        "TaskQueue.instance('early').add_task(seen.append, 1)\n"
+        "def invoke(handler, parameters):\n"
+        "    return seen\n"
+    )
+    with World(faults="still") as world:
+        server = world.server(methods={"seen": method})
+        world.run(1.0)
+        assert world.call(server, "seen") == [1]
 
 
 def test_a_pool_needs_a_thread() -> None:

@@ -12,6 +12,7 @@ from totohio.sim.clocking import SimMinter
 from totohio.sim.escapes.guarding import here
 from totohio.sim.net.networking import SimNetwork
 from totohio.sim.working import SimThreads
+from totohio.work.queues import beforehand
 
 if TYPE_CHECKING:
     from totohio.sim.hosting import Host
@@ -73,13 +74,21 @@ class Process:
             here.entered = watched
         with Turn(self):
             try:
-                self.doist.doers = list(boot(self))
+                self.doist.doers = self._boot(boot)
                 self.host._charge()
                 self.doist.enter()
             except BaseException:
                 self._exit()
                 raise
         self.rouse()  # a Doist's first cycle comes at once
+
+    def _boot(self, boot: Boot) -> list[Any]:
+        """Make its Doers where no server runs yet: a TaskQueue of a module that all share is not this process's."""
+        activate(beforehand(self.environment))
+        try:
+            return list(boot(self))
+        finally:
+            activate(self.environment)
 
     def cycle(self) -> None:
         """Run one cycle."""

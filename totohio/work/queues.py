@@ -9,6 +9,7 @@ threads, and plain programs with yet others.
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from threading import RLock
@@ -44,7 +45,7 @@ class TaskQueue:
         self.idle_timeout = idle_timeout
         self.name = name
         home = _home()
-        self._home = home if home is not _outside else None
+        self._home = None if home.outside else home
         self._shared = False
 
     @classmethod
@@ -162,9 +163,14 @@ class AwaitableInstance:
 
 
 class _Home:
-    """The queues of one server, or of the process where no server runs."""
+    """The queues of one server, or of the process where no server runs.
 
-    def __init__(self, threads: Threads) -> None:
+    Attributes:
+        outside: No server runs; queues that are made here belong to none.
+    """
+
+    def __init__(self, threads: Threads, *, outside: bool = False) -> None:
+        self.outside = outside
         self._threads = threads
         self._queues: dict[str, TaskQueue] = {}
         self._pools: WeakKeyDictionary[TaskQueue, Pool] = WeakKeyDictionary()
@@ -177,7 +183,7 @@ class _Home:
             queue = self._queues.get(name)
             if queue is None:
                 queue = self._queues[name] = kind(thread_count, idle_timeout, name)
-                queue._home = None if self is _outside else self
+                queue._home = None if self.outside else self
                 queue._shared = True
             return queue
 
@@ -210,7 +216,7 @@ class _Home:
                 self._pools.clear()
 
 
-_outside = _Home(offloading.KernelThreads())
+_outside = _Home(offloading.KernelThreads(), outside=True)
 _making = RLock()
 
 
@@ -224,6 +230,15 @@ def _home() -> _Home:
         with _making:
             home = environment.shared.setdefault(_Home, _Home(environment.threads))
     return home
+
+
+def beforehand(environment: Environment) -> Environment:
+    """Give the Environment in which a simulated process is put together, before its server runs.
+
+    Queues that are made in it belong to no server, as those do that real programs make while they import modules. Their
+    tasks run in threads of that process.
+    """
+    return replace(environment, shared={_Home: _Home(environment.threads, outside=True)})
 
 
 def close(environment: Environment) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from totohio import TotoHandler
 from totohio.sim.worlding import World
 
 COUNTER = "count = 0\ndef invoke(handler, parameters):\n    global count\n    count += 1\n    return count\n"
@@ -24,6 +25,40 @@ def test_a_process_that_was_killed_has_lost_what_its_modules_held() -> None:
         server.kill()
         server.restart()
         assert world.call(server, "count") == 1
+
+
+HOOKED = (
+    "from totohio import TotoHandler\n"
+    "seen = []\n"
+    "TotoHandler.set_before_handler(lambda handler, id, name: seen.append(name))\n"
+    "def invoke(handler, parameters):\n"
+    "    return len(seen)\n"
+)
+
+
+def test_each_process_has_its_own_before_and_after_handlers_and_the_next_world_has_none() -> None:
+    with World(faults="still") as world:
+        one, other = world.server(count=2, methods={"seen": HOOKED})
+        assert [world.call(one, "seen") for _ in range(3)] == [1, 2, 3]
+        assert world.call(other, "seen") == 1
+        one.kill()
+        one.restart()
+        assert [world.call(one, "seen"), world.call(other, "seen")] == [1, 2]
+    assert TotoHandler._before is None
+
+
+def test_handlers_that_a_test_sets_are_those_of_all_processes_without_others() -> None:
+    seen: list[str] = []
+    with World(faults="still") as world:
+        server = world.server(methods={"nothing": lambda handler, parameters: None})
+        hooked = world.server(name="hooked", methods={"seen": HOOKED})
+        TotoHandler.set_after_handler(lambda handler, id: seen.append(handler.name))
+        try:
+            world.call(server, "nothing")
+            world.call(hooked, "seen")
+        finally:
+            TotoHandler.set_after_handler(None)
+        assert seen == ["nothing"]
 
 
 def test_a_world_leaves_no_modules_and_no_paths_behind() -> None:

@@ -15,9 +15,24 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from totohio.app.handling import AfterHandler, BeforeHandler, TotoHandler
+
 MEMORY = "totohio-sim:"  # before the name of a package in memory, as an entry of its path
 
 Source = Callable[..., Any] | str
+Hooks = tuple[BeforeHandler | None, AfterHandler | None]
+
+
+def hooks() -> Hooks:
+    """Give the before and after handlers that stand in their class now, for all processes."""
+    return TotoHandler._before, TotoHandler._after
+
+
+def hook(others: Hooks) -> None:
+    """Put others there."""
+    before, after = others
+    TotoHandler.set_before_handler(before)
+    TotoHandler.set_after_handler(after)
 
 
 class Modules:

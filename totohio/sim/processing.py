@@ -10,6 +10,7 @@ from totohio.net.polling import PollingDoist
 from totohio.sim.burying import bury
 from totohio.sim.clocking import SimMinter
 from totohio.sim.escapes.guarding import here
+from totohio.sim.isolating import Hooks, hook, hooks
 from totohio.sim.net.networking import SimNetwork
 from totohio.sim.working import SimThreads
 from totohio.work.queues import beforehand
@@ -30,6 +31,7 @@ class Process:
         server: The TotoServer among them, if there is one.
         dead: It is over.
         busy: The tyme until which it is busy with what it did in its last cycle.
+        hooks: The before and after handlers that it has set; None as long as it has set none.
     """
 
     def __init__(self, host: "Host", number: int) -> None:
@@ -48,6 +50,7 @@ class Process:
             files=host.files,
         )
         self.modules = host.modules.fresh()
+        self.hooks: Hooks | None = None
         self.ident = self.world.number()
         self.dead = False
         self.busy = 0.0
@@ -219,9 +222,13 @@ class Process:
 
 
 class Turn:
-    """A ``with`` block in which a process is the one that runs: code in it is the process's code."""
+    """A ``with`` block in which a process is the one that runs: code in it is the process's code.
 
-    __slots__ = ("_active", "_before", "_ident", "_process")
+    The before and after handlers stand in a class that all processes share. As soon as a process has set any, it has
+    its own, which stand there while it runs; until then those count that somebody has set outside.
+    """
+
+    __slots__ = ("_active", "_before", "_hooks", "_ident", "_process")
 
     def __init__(self, process: Process, ident: int | None = None) -> None:
         """Make one.
@@ -234,6 +241,7 @@ class Turn:
         self._ident = ident
         self._before: tuple[Process | None, int, float] = (None, 0, 0.0)
         self._active: Environment | None = None
+        self._hooks: Hooks = (None, None)
 
     def __enter__(self) -> None:
         process = self._process
@@ -243,12 +251,20 @@ class Turn:
         world.ident = process.ident if self._ident is None else self._ident
         self._active = activate(process.environment)  # for task queues that Doers beside a server use
         process.modules.enter()
+        self._hooks = before = hooks()
+        if process.hooks is not None and process.hooks != before:
+            hook(process.hooks)
         world.watch.enter(process.host.name)
 
     def __exit__(self, *_: object) -> None:
         process = self._process
         world = process.world
         world.watch.leave()
+        after = hooks()
+        if process.hooks is not None or after != self._hooks:
+            process.hooks = after
+            if after != self._hooks:
+                hook(self._hooks)
         process.modules.leave()
         activate(self._active)
         if self._ident is None and world.lag:  # what a worker thread computes does not hold up the cycle

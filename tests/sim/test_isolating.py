@@ -118,6 +118,15 @@ def test_packages_named_by_isolate_are_copied_too(tmp_path: Path, monkeypatch: p
     assert "ledger_of_test" not in sys.modules
 
 
+def test_worlds_that_are_open_at_once_have_methods_of_their_own() -> None:
+    with World(faults="still") as one, World(faults="still") as other:
+        server = one.server(methods={"who": lambda handler, parameters: "one"})
+        assert other.call(other.server(methods={"who": lambda handler, parameters: "other"}), "who") == "other"
+        server.kill()
+        server.restart()
+        assert one.call(server, "who") == "one"
+
+
 def test_a_function_can_be_a_method() -> None:
     def double(handler: object, parameters: dict[str, int]) -> int:
         return parameters["number"] * 2

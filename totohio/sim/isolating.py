@@ -46,6 +46,8 @@ class Modules:
     def __init__(self, roots: tuple[str, ...] = (), folders: tuple[str, ...] = ()) -> None:
         self.roots = roots
         self.folders = folders
+        names = [each.removeprefix(MEMORY) for each in folders if each.startswith(MEMORY)]
+        self._memory = {name: MemoryFinder.packages[name] for name in names}  # another world's may have that name, too
         self._own: dict[str, types.ModuleType] = {}
         self._others: dict[str, types.ModuleType] = {}
         self._path: list[str] = []
@@ -54,7 +56,9 @@ class Modules:
 
     def fresh(self) -> "Modules":
         """Give the same for another process: without any modules yet."""
-        return Modules(self.roots, self.folders)
+        other = Modules(self.roots, self.folders)
+        other._memory = self._memory
+        return other
 
     def enter(self) -> None:
         """Put its modules into `sys.modules`; in the middle of that, another time does nothing more."""
@@ -63,6 +67,7 @@ class Modules:
             return
         self._others = self._out()
         sys.modules.update(self._own)
+        MemoryFinder.packages.update(self._memory)
         self._count = len(sys.modules)
         self._path = sys.path[:]
         sys.path[:0] = self.folders
@@ -77,7 +82,7 @@ class Modules:
             self._own = self._out()
         else:  # to look through all names would cost a cycle 40 us more
             for name in self._own:
-                del sys.modules[name]
+                sys.modules.pop(name, None)
         if self._others:
             sys.modules.update(self._others)
             self._others = {}

@@ -81,6 +81,16 @@ def test_a_package_without_methods_says_so(project: Path, capsys: pytest.Capture
     assert capsys.readouterr() == ("", "totohio: listed has no methods: no module in it has invoke\n")
 
 
+def test_a_module_that_seems_to_lack_invoke_is_named_on_standard_error(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(project)
+    (project / "listed" / "plain.py").write_text("def invoke(handler, parameters): pass\n")
+    (project / "listed" / "prise.py").write_text("def invok(handler, parameters): pass\n")
+    assert main(["methods", "settings.yaml"]) == 0
+    assert capsys.readouterr() == ("plain\n", "totohio: not served: listed/prise.py has no function invoke\n")
+
+
 def test_a_module_that_cannot_be_imported_is_one_line_and_the_traceback_of_its_own_lines(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

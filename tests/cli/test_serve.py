@@ -268,6 +268,18 @@ def test_calls_are_logged_as_json_lines_without_their_bodies(start: Start):
     assert "hunter2" not in log
 
 
+@pytest.mark.parametrize(("level", "count"), [("debug", 1), ("info", 0)])
+def test_a_module_that_seems_to_lack_invoke_is_named_at_debug_level(
+    start: Start, tmp_path: Path, level: str, count: int
+):
+    (tmp_path / "methods" / "prise.py").write_text("def invok(handler, parameters): pass\n")
+    server = start("--log-level", level)
+    server.connect().close()
+    server.signal()
+    assert server.wait() == 0
+    assert server.log().count("DEBUG not served: methods/prise.py has no function invoke\n") == count
+
+
 def test_settings_without_effect_in_this_version_are_named(start: Start):
     server = start("--hmac-enabled")
     server.connect().close()

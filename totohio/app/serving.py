@@ -5,11 +5,12 @@ from typing import Any
 
 from totohio.app.building import Built, build, kernel_environment, startup
 from totohio.app.configuring import load
+from totohio.app.noticing import unserved
 from totohio.app.scheduling import TotoDoer
 from totohio.app.settings import Settings
 from totohio.app.supervising import Signals
 from totohio.base.environing import Environment
-from totohio.base.recording import CallLog, configure
+from totohio.base.recording import CallLog, configure, logger
 from totohio.net.polling import PollingDoist
 
 
@@ -116,6 +117,9 @@ class TotoServer:
         """
         configure(self.settings.log_level, self.settings.log_format, clock=self.environment.clock)
         doist = PollingDoist(doers=self.doers, clock=self.environment.clock)
+        if self.settings.log_level == "debug":
+            for line in unserved(self.built.dispatcher.registry, self.settings):
+                logger().debug("%s", line)
         if on_open is not None:
             self.built.doer.entered = lambda: on_open(self)
         with Signals(self, outlook=self.built.doer.outlook, clock=self.environment.clock):

@@ -230,8 +230,8 @@ class Settings:
     autoreload: bool = option(
         False,
         RUNNING,
-        "Starts the server again when a method module or the configuration file changes; when they cannot be loaded, it "
-        "waits for their next change. For development.",
+        "Starts the server again when a method module or the configuration file changes; when they cannot be loaded, "
+        "it waits for their next change. For development.",
     )
     log_level: Literal["debug", "info", "warning", "error", "critical"] = option(
         "info", RUNNING, "The least important kind of log line that is written; calls are logged at info."

@@ -4,6 +4,7 @@ import sys
 
 from totohio.app.building import extend_path
 from totohio.app.configuring import load
+from totohio.app.noticing import unserved
 from totohio.base.writing import printable
 from totohio.cli.parsing import Command, Order
 from totohio.core.marking import Defaults, Marks
@@ -13,7 +14,8 @@ from totohio.core.registering import Registry
 def _run(order: Order) -> int:
     settings = load(*order.words, options=order.settings)
     extend_path(settings)
-    found = list(Registry.load(settings.method_module).walk())
+    registry = Registry.load(settings.method_module)
+    found = list(registry.walk())
     if not found:
         print(f"totohio: {settings.method_module} has no methods: no module in it has invoke", file=sys.stderr)
     width = max((len(method.name) for method in found), default=0)
@@ -21,6 +23,9 @@ def _run(order: Order) -> int:
         doc = method.doc.strip().partition("\n")[0]
         marks = " ".join(_decorators(method.marks))
         print(f"{method.name:{width}}  {printable(doc)}{f'  [{marks}]' if marks else ''}".rstrip())
+    sys.stdout.flush()  # before what is said of others
+    for line in unserved(registry, settings):
+        print(f"totohio: {printable(line)}", file=sys.stderr)
     return 0
 
 
@@ -50,7 +55,8 @@ COMMAND = Command(
     words="[CONF]",
     least=0,
     most=1,
-    doc="List the methods that are served, with their first line of documentation and their decorators.",
+    doc="List the methods that are served, with their first line of documentation and their decorators.\n\n"
+    "A module of the package that nothing imports and that has no function invoke is named on standard error.",
     run=_run,
     configurable=True,
 )

@@ -44,6 +44,18 @@ def own_files(error: BaseException) -> Iterator[str]:
         yield entry.tb_frame.f_code.co_filename
 
 
+def is_own(path: str) -> bool:
+    """Tell whether a file is the user's: in no folder of Python, of libraries or of ours."""
+    path = os.path.realpath(path)
+    return not INSTALLED.intersection(path.split(os.sep)) and not path.startswith(FOREIGN)
+
+
+def shown(path: str) -> str:
+    """Give a path as short as it is: from the working directory, where it leads below that."""
+    here = os.path.join(os.getcwd(), "")
+    return path.removeprefix(here)
+
+
 def _fault(name: str, error: BaseException) -> LoadError:
     """Make the LoadError for what was raised while this module was imported."""
     _cut(error, name.partition(".")[0], set())
@@ -59,7 +71,7 @@ def _fault(name: str, error: BaseException) -> LoadError:
             path, line = error.filename, error.lineno
             module = _module_of(path) or name
     what = printable(f"{type(error).__name__}: {text}" if text else type(error).__name__)
-    place = "" if path is None else f" ({printable(_shown(path))}:{line})"
+    place = "" if path is None else f" ({printable(shown(path))}:{line})"
     return LoadError(f"{module} cannot be imported: {what}{place}", module=module, path=path, line=line)
 
 
@@ -86,9 +98,7 @@ def _own(frame: types.FrameType, root: str) -> bool:
     """Tell whether code is the user's: of the package that is imported, or in no folder of somebody else."""
     if str(frame.f_globals.get("__name__")).partition(".")[0] == root:
         return True
-    path = os.path.realpath(frame.f_code.co_filename)
-    installed = INSTALLED.intersection(path.split(os.sep))
-    return not frame.f_code.co_filename.startswith("<") and not installed and not path.startswith(FOREIGN)
+    return not frame.f_code.co_filename.startswith("<") and is_own(frame.f_code.co_filename)
 
 
 def _module_of(path: str) -> str | None:
@@ -98,9 +108,3 @@ def _module_of(path: str) -> str | None:
         if path.startswith(start):
             return path.removeprefix(start).removesuffix(".py").removesuffix(f"{os.sep}__init__").replace(os.sep, ".")
     return None
-
-
-def _shown(path: str) -> str:
-    """Give a path as short as it is: from the working directory, where it leads below that."""
-    here = os.path.join(os.getcwd(), "")
-    return path.removeprefix(here)

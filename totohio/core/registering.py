@@ -51,10 +51,15 @@ class Registry:
 
     A name is looked up from the package down through its own submodules to one that has ``invoke``.
     Nothing else can be called: not what a module imports, not private or dunder names.
+
+    Attributes:
+        package: The package.
+        others: Its modules that have no ``invoke``, in the order in which they were found.
     """
 
     def __init__(self, package: types.ModuleType) -> None:
         self.package = package
+        self.others: list[types.ModuleType] = []
         self._methods: dict[str, Method] = {}
         self._collect(package, "")
         self.find: Callable[[str], Method | None] = self._methods.get
@@ -90,4 +95,6 @@ class Registry:
     def _add(self, name: str, module: types.ModuleType) -> None:
         if callable(getattr(module, "invoke", None)):
             self._methods[name] = Method(name, module)
+        else:
+            self.others.append(module)
         self._collect(module, name + ".")

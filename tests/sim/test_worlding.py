@@ -1,16 +1,19 @@
 """The World: virtual time, scripts, and the same again from the same seed."""
 
+import logging
 import os
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.sim.scenarios import METHODS, calls, mixture
-from totohio import SettingsError, TotoException
+from totohio import SettingsError, TaskQueue, TotoException
 from totohio.base.doing import Doer
 from totohio.sim.checks.checking import CheckFailed
 from totohio.sim.clients.asking import Client
@@ -64,6 +67,43 @@ def test_the_order_of_hashes_does_not_matter() -> None:
         found.add(done.stdout)
     assert len(found) == 1
     assert len(found.pop().splitlines()) == 12
+
+
+def logged(world: World) -> list[str]:
+    """What was logged in a world."""
+    return [str(entry[-1]) for entry in world.trace.entries if entry[2] == "log"]
+
+
+def failing(handler: object, parameters: object) -> Script:
+    """A method whose log text would be another one in each run."""
+    TaskQueue.instance("q").add_task(partial(int, object()))
+    yield 1.0
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.CRITICAL])
+def test_what_is_logged_is_noted_whatever_the_logs_of_the_program_are_like(level: int) -> None:
+    logger = logging.getLogger("totohio")
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        with World(faults="still") as world:
+            world.call(world.server(methods={"fail": failing}), "fail")
+        assert logged(world) == ["the task functools.partial(<class 'int'>, <object object at 0x>) failed"]
+        assert logger.level == level
+    finally:
+        logger.setLevel(before)
+
+
+@pytest.mark.expects_errors
+def test_what_other_threads_and_other_worlds_log_is_not_noted() -> None:
+    with World(faults="still") as world:
+        thread = threading.Thread(target=logging.getLogger("totohio").error, args=("elsewhere",))
+        thread.start()
+        thread.join()
+        with World(faults="still") as other:
+            other.call(other.server(methods={"fail": failing}), "fail")
+        assert (len(logged(world)), len(logged(other))) == (0, 1)
 
 
 # ---------------------------------------------------------------- time

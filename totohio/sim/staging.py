@@ -2,7 +2,9 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Collection, Mapping
+from threading import get_ident
 from typing import Any, overload
 
 from totohio.app.configuring import load, module_path
@@ -11,6 +13,7 @@ from totohio.app.settings import Settings
 from totohio.base.errors import SettingsError
 from totohio.sim.checks.checking import Checks
 from totohio.sim.escapes.escaping import Watch
+from totohio.sim.escapes.guarding import here
 from totohio.sim.faulting import Plan
 from totohio.sim.hosting import Host
 from totohio.sim.isolating import Modules, Source, folder, package
@@ -20,6 +23,8 @@ from totohio.sim.processing import Boot, Process
 from totohio.sim.profiles import Profile, profile
 from totohio.sim.scheduling import Schedule
 from totohio.sim.seeding import Dice
+
+ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}")  # of an object in memory, as it is written when it has no better name
 
 
 class Stage(Schedule):
@@ -291,23 +296,39 @@ class Stage(Schedule):
 
 
 class _Log(logging.Handler):
-    """Writes what is logged in a world into its trace."""
+    """Writes what is logged in a world into its trace: no other thread's doing, nor another world's.
+
+    What is noted must not depend on how loud the logs of this program are, nor on where objects stand in memory.
+    """
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(logging.WARNING)
         self._stage = stage
         self._logger = logging.getLogger("totohio")
+        self._thread = 0
+        self._loudness: int | None = None  # of the logger before, if it was changed
 
     def listen(self) -> None:
         """Begin."""
+        self._thread = get_ident()
+        if self._logger.getEffectiveLevel() > logging.WARNING:
+            self._loudness = self._logger.level
+            self._logger.setLevel(logging.WARNING)
         self._logger.addHandler(self)
 
     def close(self) -> None:
         """End."""
         self._logger.removeHandler(self)
+        if self._loudness is not None:
+            self._logger.setLevel(self._loudness)
+            self._loudness = None
         super().close()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note one record."""
-        process = self._stage.current
-        self._stage.note(process.host.name if process else "", "log", record.levelname, record.getMessage())
+        stage, entered = self._stage, here.entered
+        if get_ident() != self._thread or (entered is not None and entered[0] is not stage.watch):
+            return
+        process = stage.current
+        text = ADDRESS.sub("0x", record.getMessage())
+        stage.note(process.host.name if process else "", "log", record.levelname, text)

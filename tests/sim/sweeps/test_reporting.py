@@ -156,6 +156,23 @@ def test_the_trace_is_shown_up_to_the_failure_and_not_beyond(tmp_path: Path):
     assert lines[-1].split() == ["30.000000", "toy", "last"]
 
 
+def test_what_a_world_notes_while_it_is_taken_down_is_not_compared(tmp_path: Path):
+    class Noisy(ToyWorld):
+        def __exit__(self, *_: object) -> None:
+            self.note("collapse")
+
+    def body(world: ToyWorld) -> None:
+        world.note("paid")
+        assert world.seed != 3, "no more money"
+        world.note("paid again")
+
+    passing, failing = (attempt(body, Noisy, seed, "still") for seed in (2, 3))
+    lines = report(failing, subject(tmp_path), passing=passing).splitlines()
+    assert "    failing  ends here" in lines
+    assert "    passing  0.000000  toy  paid again" in lines
+    assert not any("collapse" in line for line in lines)
+
+
 def test_the_page_is_written_where_it_is_asked_for_and_a_place_without_room_is_no_failure(tmp_path: Path):
     trial = failing()
     for folder in ("pages", str(tmp_path / "elsewhere")):

@@ -177,19 +177,27 @@ def _parting(trial: Trial, shrunk: Shrunk | None, passing: Trial | None) -> list
         return [f"the run is not deterministic: when it is made again, {end}", *(f"  {line}" for line in found)]
     if shrunk is not None and shrunk.passing is not None and shrunk.failing is not None and shrunk.missing is not None:
         what = f"compared: the seed with only those faults, and without fault {shrunk.missing.index}, which passes"
-        failing, other = shrunk.failing.trace, shrunk.passing.trace
+        failing, other = shrunk.failing, shrunk.passing
     elif passing is not None:
         what = f"compared: this run, and seed {passing.seed}, which passes"
-        failing, other = trial.trace, passing.trace
+        failing, other = trial, passing
     else:
         return []
     try:
-        point = divergence(failing, other)
+        point = divergence(_run(failing), _run(other))
     except ValueError as error:
         return [str(error)]
     if point is None:
         return [f"{what}: the same happens in both"]
     return [*textwrap.indent(str(point), "  ").lstrip().splitlines(), f"  ({what})"]
+
+
+def _run(trial: Trial) -> Trace:
+    """Give the trace without what its world noted while it was taken down, which belongs to no run."""
+    trace = Trace(limit=trial.trace.limit)
+    trace.dropped = trial.trace.dropped
+    trace.entries = trial.trace.entries[: max(trial.end - trace.dropped, 0)]
+    return trace
 
 
 def difference(one: Trace, other: Trace) -> list[str]:

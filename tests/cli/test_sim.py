@@ -295,9 +295,48 @@ def test_long(world):
         out, _ = process.communicate(timeout=LONG)
     finally:
         process.kill()
-    assert (process.returncode, out) == (130, "")
+    assert process.returncode == 130
+    assert re.fullmatch(r"(totohio: interrupted: test_long\.py::test_long with seed \d+ at .*\n){0,2}", out)
     for path in tmp_path.glob("job-*"):
         assert not Path("/proc", path.name.removeprefix("job-")).exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["totohio", "sim", "test_spin.py"], ["pytest", "-q", "test_spin.py"]], ids=lambda words: words[0]
+)
+def test_ctrl_c_tells_where_a_run_hangs_also_in_a_method(tmp_path: Path, words: list[str]):
+    source = """
+import pathlib
+
+def spin(handler, parameters):
+    pathlib.Path("spinning").touch()
+    while True:
+        pass
+
+@sim(seeds=20, faults="sunny")
+def test_spin(world):
+    server = world.server(methods={"spin": spin})
+    if world.seed == 3:
+        world.call(server, "spin")
+"""
+    (tmp_path / "test_spin.py").write_text(HEAD + source)
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        until((tmp_path / "spinning").exists, "the method runs")
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=LONG)
+    finally:
+        process.kill()
+    if words[0] == "totohio":
+        assert process.returncode == 130
+        assert re.fullmatch(
+            r"totohio: interrupted: test_spin\.py::test_spin with seed 3 at test_spin\.py:(8|9) in spin\n", out
+        )
+    else:
+        assert process.returncode == pytest.ExitCode.INTERRUPTED
+        assert "KeyboardInterrupt: at test_spin.py:" in out
 
 
 def test_jobs_whose_parent_is_gone_end_by_themselves(tmp_path: Path):

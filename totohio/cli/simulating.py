@@ -97,10 +97,16 @@ def run(order: Order) -> int:
     clock = Clock()
     start = clock.monotonic()
     jobs = min(own.jobs, orders.seeds or own.jobs)
-    with Distribution(test, orders, jobs, watched=watched) as sweep:
-        with closing(Bar() if drawn and not watched else Lines()) as progress:
-            sweep.run(progress.show)
-        return _tell(test, sweep, clock.monotonic() - start)
+    sweep = Distribution(test, orders, jobs, watched=watched)
+    try:
+        with sweep:
+            with closing(Bar() if drawn and not watched else Lines()) as progress:
+                sweep.run(progress.show)
+            return _tell(test, sweep, clock.monotonic() - start)
+    except KeyboardInterrupt:
+        for text in sweep.stopped:
+            print(f"totohio: interrupted: {text}", file=sys.stderr)
+        raise
 
 
 def _need(package: str) -> None:

@@ -163,6 +163,7 @@ class Distribution:
         failures: What failed.
         broken: What went wrong besides the simulation, as texts.
         misused: Why there is no such test; "" when there is.
+        stopped: What the jobs were at when they were interrupted, as texts.
         tallies: What came of each test.
     """
 
@@ -170,6 +171,7 @@ class Distribution:
         self.failures: list[Failure] = []
         self.broken: list[str] = []
         self.misused = ""
+        self.stopped: list[str] = []
         self.tallies: dict[str, Tally] = {}
         self._kinds: dict[tuple[str, str], Failure] = {}
         self._orders = orders
@@ -199,6 +201,7 @@ class Distribution:
             job.interrupt()
         for job in self._jobs:
             job.end()
+            self.stopped += [item["stopped"] for item in job.news() if "stopped" in item]
         self._folder.cleanup()
 
     @property

@@ -140,6 +140,7 @@ class _Sweeper:
 
     def run(self, seeds: range) -> int:
         """Do the seeds, and give how many were done."""
+        __tracebackhide__ = True
         determinism = self.scenario.check_determinism
         twice = len(seeds) if determinism or self.orders.check_determinism else TWICE if determinism is None else 0
         done = 0
@@ -160,8 +161,13 @@ class _Sweeper:
         return done
 
     def once(self, seed: int, faults: str | Profile | None = None, without: Iterable[int] = ()) -> Trial:
+        __tracebackhide__ = True
         scenario = self.scenario
-        trial = attempt(self._body, scenario.factory, seed, faults or self._faults, without, scenario.options)
+        try:
+            trial = attempt(self._body, scenario.factory, seed, faults or self._faults, without, scenario.options)
+        except KeyboardInterrupt as error:
+            self.news.send(stopped=f"{self.subject.name} with seed {seed} {error}".rstrip())
+            raise
         self._collector.step()
         return trial
 

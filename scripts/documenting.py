@@ -1,7 +1,9 @@
 """Writes the reference pages from the code: the settings from their table, all names from their docstrings."""
 
 import argparse
+import io
 import sys
+import tokenize
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -26,12 +28,22 @@ INNER = {  # of the simulation's classes, what only the simulation itself calls
     "Trace": "__init__",
 }
 PARTS = {"plan": "at unfired", "net": "rule add remove"}  # of a World: what has no public class, and its methods
+LONGEST = 100  # characters of a signature in one line
+DECLARING = {"option", "field"}  # functions that make a dataclass's field, whose default is their first argument
 HIDDEN = ("_", "{")  # how values begin that say nothing: private names, tables
+
+
+def read(name: str, folder: Path = ROOT) -> griffe.Object | griffe.Alias:
+    """Read a package, with its docstrings in Google style; a Returns is one text there and not one for each line."""
+    options = {"returns_multiple_items": False}
+    return griffe.load(
+        name, search_paths=[folder], docstring_parser="google", docstring_options=options, resolve_aliases=True
+    )
 
 
 def api() -> str:
     """Give the page of all public names, grouped as `totohio.__all__` orders them."""
-    package = griffe.load("totohio", search_paths=[ROOT], docstring_parser="google", resolve_aliases=True)
+    package = read("totohio")
     assert package.exports, "totohio has no __all__"
     parts = ["# The names of totohio", "Everything here is imported from `totohio` itself: `from totohio import ...`."]
     names = [str(name) for name in package.exports]
@@ -50,7 +62,7 @@ def api() -> str:
 
 def sim() -> str:
     """Give the page of all names of the simulation, grouped as `totohio.sim.__all__` orders them."""
-    package = griffe.load("totohio.sim", search_paths=[ROOT], docstring_parser="google", resolve_aliases=True)
+    package = read("totohio.sim")
     assert package.exports, "totohio.sim has no __all__"
     parts = ["# The names of the simulation", "Everything here is imported so: `from totohio.sim import ...`."]
     for name in map(str, package.exports):
@@ -104,12 +116,42 @@ def text(item: griffe.Object | griffe.Alias) -> Iterator[str]:
 
 
 def signature(item: griffe.Object | griffe.Alias) -> str:
-    """Give how a function or a class is called, without the `self` that nobody passes."""
+    """Give how a function or a class is called, without the `self` that nobody passes.
+
+    One that is long has a line for each parameter.
+    """
     function = item.members["__init__"] if item.is_class else item
-    parameters = griffe.Parameters(*(each for each in function.parameters if each.name not in {"self", "cls"}))
+    parameters = griffe.Parameters(*(plain(each) for each in function.parameters if each.name not in {"self", "cls"}))
     returns = None if item.is_class else function.returns
-    plain = griffe.Function(item.name, parameters=parameters, returns=returns)
-    return plain.signature()
+    text = griffe.Function(item.name, parameters=parameters, returns=returns).signature()
+    return text if len(text) <= LONGEST else broken(text)
+
+
+def plain(parameter: griffe.Parameter) -> griffe.Parameter:
+    """Give a parameter with the default that it has when it is a field of a dataclass, and not what declares that."""
+    default = parameter.default
+    if isinstance(default, griffe.ExprCall) and str(default.function) in DECLARING and default.arguments:
+        default = default.arguments[0]
+    return griffe.Parameter(parameter.name, annotation=parameter.annotation, kind=parameter.kind, default=default)
+
+
+def broken(text: str) -> str:
+    """Break a signature into a line for each parameter."""
+    depth, start, lines = 0, 0, []
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        column = token.start[1]
+        if token.string in set("([{"):
+            depth += 1
+            if depth == 1:
+                lines, start = [text[: column + 1]], column + 1
+        elif token.string in set(")]}"):
+            depth -= 1
+        if (token.string, depth) in {(",", 1), (")", 0)}:
+            lines.append(f"    {text[start:column].strip()},")
+            start = column + 1
+            if depth == 0:
+                break
+    return "\n".join([*lines, text[start - 1 :]])
 
 
 def paragraphs(section: griffe.DocstringSection) -> Iterator[str]:
@@ -123,13 +165,17 @@ def paragraphs(section: griffe.DocstringSection) -> Iterator[str]:
             yield text if kind is griffe.DocstringSectionKind.text else f"```python\n{text}\n```"
         return
     rows = section.value if isinstance(section.value, list) else [section.value]
-    yield "\n".join(f"- {row_title(row)}{' '.join(row.description.split())}" for row in rows)
+    yield "\n".join(f"- {line(row)}" for row in rows)
 
 
-def row_title(row: griffe.DocstringElement) -> str:
-    """Give what a row of a section is about: a name, an error, or nothing for an unnamed result."""
-    title = getattr(row, "name", "") or getattr(row, "annotation", "")
-    return f"`{title}`: " if title else ""
+def line(row: griffe.DocstringElement) -> str:
+    """Give a row of a section: what it is about, a name or a type, and what is said of that."""
+    text = " ".join(row.description.split())
+    name, kind = getattr(row, "name", ""), getattr(row, "annotation", "")
+    if isinstance(row, griffe.DocstringReturn):  # ours have no names, so this is a text that begins with a colon
+        name, text = "", f"{name}: {text}" if name else text
+    title = name or kind
+    return f"`{title}`: {text}" if title else text
 
 
 def main() -> int:

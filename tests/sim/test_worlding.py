@@ -1,6 +1,7 @@
 """The World: virtual time, scripts, and the same again from the same seed."""
 
 import logging
+import math
 import os
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 
 from tests.sim.scenarios import METHODS, calls, mixture
-from totohio import SettingsError, TaskQueue, TotoException
+from totohio import SettingsError, TaskQueue, TotoException, TotohioError
 from totohio.base.doing import Doer
+from totohio.sim import scheduling
 from totohio.sim.checks.checking import CheckFailed
 from totohio.sim.clients.asking import Client
 from totohio.sim.escapes.escaping import EscapeError
@@ -137,6 +139,45 @@ def test_a_doer_that_spins_is_found() -> None:
             world.run(1.0)
 
 
+def test_a_doer_may_be_busy_for_long_while_nothing_takes_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "SPIN", 100)
+    with World(faults="still") as world:
+        assert calls(world, clients=10, count=50) == [list(range(1, 51))] * 10
+        assert world.tyme == 0.0
+
+
+def test_things_that_follow_each_other_at_once_without_an_end_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "STEPS", 1000)
+    with World(faults="still") as world:
+
+        def again() -> None:
+            world.soon(again)
+
+        again()
+        with pytest.raises(Stuck, match=r"tyme does not go on from 0.0: 1000 things have happened .*again"):
+            world.run(1.0)
+
+
+def test_without_an_end_time_passes_as_long_as_anything_happens() -> None:
+    with World(faults="still") as world:
+        happened: list[float] = []
+        world.after(5.0, lambda: happened.append(world.tyme))
+        world.after(math.inf, lambda: happened.append(world.tyme))
+        world.run(math.inf)
+        assert (happened, world.tyme, world.eventful) == ([5.0], 5.0, False)
+
+
+def test_what_is_no_number_is_no_time() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        for act in (world.run, lambda tyme: world.at(tyme, print), lambda tyme: world.takes("work", tyme)):
+            with pytest.raises(ValueError, match=r"number|from 0 on"):
+                act(math.nan)
+        with pytest.raises(ValueError, match="from 0 on"):
+            server.takes("add", -1.0)
+        assert world.call(server, "add", {"a": 1}) == 2
+
+
 # ---------------------------------------------------------------- scripts
 
 
@@ -162,6 +203,19 @@ def test_what_a_script_raises_ends_the_run() -> None:
         with pytest.raises(LookupError, match="not what it should be"):
             world.run()
         assert world.tyme >= 1.0
+
+
+def test_a_script_that_lets_time_pass_instead_of_waiting_is_told_so() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+
+        def script() -> Script:
+            yield 1.0
+            world.call(server, "add", {"a": 1})
+
+        world.spawn(script())
+        with pytest.raises(TotohioError, match="<Process 0 of director> cannot let time pass: a script"):
+            world.run()
 
 
 def test_an_error_reply_is_raised_in_the_script() -> None:

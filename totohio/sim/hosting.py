@@ -19,6 +19,7 @@ from totohio.sim.disk.filing import SimFiles
 from totohio.sim.isolating import Modules
 from totohio.sim.net.stacking import Stack
 from totohio.sim.processing import Boot, Process
+from totohio.sim.scheduling import check_seconds
 
 if TYPE_CHECKING:
     from totohio.sim.staging import Stage
@@ -159,7 +160,10 @@ class Host:
 
         Raises:
             TotohioError: It runs no TotoServer, or one that has no such method.
+            ValueError: The seconds are negative or not a number.
         """
+        if not callable(seconds):
+            check_seconds(seconds)
         if self.process is not None and self.server is None:
             raise TotohioError(f"{self.name} runs no TotoServer of its own")
         self._costs[method] = seconds

@@ -21,7 +21,7 @@ from totohio.sim.net.networking import Net
 from totohio.sim.pictures.tracing import Trace
 from totohio.sim.processing import Boot, Process
 from totohio.sim.profiles import Profile, profile
-from totohio.sim.scheduling import Schedule
+from totohio.sim.scheduling import Schedule, check_seconds
 from totohio.sim.seeding import Dice
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}")  # of an object in memory, as it is written when it has no better name
@@ -41,7 +41,6 @@ class Stage(Schedule):
         checks: What must hold.
         watch: Looks out for code that reaches for the real world.
         dice: Chance; take branches of it for what a test itself draws.
-        current: The process that runs now.
         ident: The number of the simulated thread that runs now.
         graves: Processes that were killed.
     """
@@ -71,7 +70,6 @@ class Stage(Schedule):
         self.net = Net(self, self.profile, self.dice.branch("net"))
         self.watch = Watch(frozenset(allow))
         self.hosts: dict[str, Host] = {}
-        self.current: Process | None = None
         self.ident = 0
         self.graves: list[Process] = []
         self._durations: dict[str, float | Callable[[], float]] = {}
@@ -266,7 +264,12 @@ class Stage(Schedule):
         Args:
             task: The qualified name of its function, or the name of its TaskQueue.
             seconds: That long each time; or a function that gives how long the next time.
+
+        Raises:
+            ValueError: The seconds are negative or not a number.
         """
+        if not callable(seconds):
+            check_seconds(seconds)
         self._durations[task] = seconds
 
     def until_healed(self, seconds: float, mend: Callable[[], object]) -> None:

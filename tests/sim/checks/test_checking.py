@@ -1,5 +1,7 @@
 """What must hold is asked after every step, and who breaks it is named."""
 
+import math
+
 import pytest
 
 from tests.sim.worlds import ToyWorld
@@ -87,9 +89,10 @@ def test_the_next_deadline_is_the_earliest():
     assert world.checks.deadline == 6.0
 
 
-def test_a_promise_for_the_past_is_refused():
-    with pytest.raises(ValueError, match="within: expected seconds from 0, got -1"):
-        ToyWorld().eventually("never", lambda: True, within=-1)
+@pytest.mark.parametrize("within", [-1, math.inf, math.nan])
+def test_a_promise_for_the_past_or_without_an_end_is_refused(within):
+    with pytest.raises(ValueError, match=f"within: expected seconds from 0, got {within}"):
+        ToyWorld().eventually("never", lambda: True, within=within)
 
 
 @pytest.mark.parametrize("check", ["always", "eventually"])

@@ -6,6 +6,7 @@ once until its deadline. A ``sometimes`` fails no run; it is counted, and a whol
 because such a sweep has not tried what it was made for.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -84,9 +85,9 @@ class Checks:
             within: Seconds from now, or from when the world is healed if that is later.
 
         Raises:
-            ValueError: The time is negative.
+            ValueError: The time is negative, or has no end.
         """
-        if within < 0:
+        if not 0.0 <= within < math.inf:
             raise ValueError(f"within: expected seconds from 0, got {within!r}")
         self._promises.append(_Promise(name, predicate, within, self._world.tyme))
 

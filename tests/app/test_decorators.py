@@ -104,13 +104,22 @@ REDIRECT = "@error_redirect({'4242': '/custom', 404: '/missing'}, '/error')"
         ("TotoException(4242, 'x')", "/custom"),
         ("type('Gone', (Exception,), {'status_code': 404})()", "/missing"),
         ("type('Both', (TotoException,), {'status_code': 404})(4242, 'x')", "/custom"),
-        ("ValueError('x')", "/error"),
+        pytest.param("ValueError('x')", "/error", marks=pytest.mark.expects_errors),
     ],
 )
 def test_error_redirect_sends_the_client_elsewhere(serve: Serve, before: str, raised: str, location: str) -> None:
     source = body(before or "pass", f"raise {raised}", marks=REDIRECT)
     reply = serve({"m": source}).connect().post("/m", {})
     assert (reply.status, reply.header("Location"), reply.body) == (302, location, b"")
+
+
+@pytest.mark.expects_errors
+@pytest.mark.parametrize(("raised", "count"), [("KeyError('x')", 1), ("TotoException(1, 'x')", 0)])
+def test_an_unexpected_error_is_logged_also_when_it_redirects(
+    serve: Serve, caplog: pytest.LogCaptureFixture, raised: str, count: int
+) -> None:
+    serve({"m": body(f"raise {raised}", marks=REDIRECT)}).connect().post("/m", {})
+    assert [record.exc_info is not None for record in caplog.records if record.levelname == "ERROR"] == [True] * count
 
 
 def test_error_redirect_without_a_match_or_an_error_changes_nothing(serve: Serve) -> None:

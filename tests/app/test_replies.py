@@ -119,6 +119,34 @@ def test_any_other_exception_is_error_1000_with_its_text(serve: Serve, error: st
     assert client.post("/echo", {"x": 1}).json() == {"result": {"got": {"x": 1}}}
 
 
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.expects_errors
+def test_debug_logs_expected_errors_too_and_changes_nothing_else(
+    serve: Serve, caplog: pytest.LogCaptureFixture, debug: bool
+) -> None:
+    caplog.set_level("INFO", "totohio")
+    methods = {"known": body("raise TotoException(4001, 'no tea')"), "slip": body("raise KeyError('tea')")}
+    client = serve(methods, debug=debug).connect()
+    assert client.post("/known", {}).json() == {"error": {"code": 4001, "value": "no tea"}}
+    assert client.post("/slip", {}).json() == {"error": {"code": 1000, "value": "'tea'"}}
+    lines = [(record.levelname, record.getMessage(), bool(record.exc_info)) for record in caplog.records]
+    unexpected = ("ERROR", "<TotoHandler POST 'slip'> failed", True)
+    expected = ("INFO", "<TotoHandler POST 'known'>: error 4001: no tea", False)
+    assert lines == ([expected] if debug else []) + [unexpected]
+
+
+@pytest.mark.expects_errors
+def test_with_debug_an_expected_error_that_cannot_be_made_text_does_no_harm(serve: Serve) -> None:
+    source = (
+        "from totohio import TotoException\n"
+        "class Odd:\n    def __str__(self):\n        raise SystemExit\n"
+        "def invoke(handler, parameters):\n    raise TotoException(4001, Odd())\n"
+    )
+    client = serve({"m": source, "echo": ECHO}, debug=True).connect()
+    assert client.post("/m", {}).json()["error"]["code"] == 1000  # it cannot be sent, either
+    assert client.post("/echo", {"x": 1}).json() == {"result": {"got": {"x": 1}}}
+
+
 @pytest.mark.parametrize("raised", ["ValueError('again')", "SystemExit()", "RecursionError()"])
 @pytest.mark.expects_errors
 def test_an_exception_that_cannot_be_made_text_is_error_1000_all_the_same(serve: Serve, raised: str) -> None:

@@ -275,13 +275,20 @@ class Dispatcher:
         return f"{callback}(".encode() + script_safe(encode_json(result)) + b")"
 
     def error_form(self, error: Any, handler: TotoHandler | None = None) -> Any:
-        """The error as replies show it; what is no `TotoException` is logged, once and here."""
-        if isinstance(error, BaseException) and (self.debug or not isinstance(error, TotoException)):
-            self.report(error, handler)
+        """The error as replies show it; it is noted in the log, once and here."""
+        if isinstance(error, BaseException):
+            self.note(error, handler)
         try:
             return error_form(error)
         except BaseException:  # its __str__ is the method's code, too
             return {"code": ERROR_SERVER, "value": type(error).__qualname__}
+
+    def note(self, error: BaseException, handler: TotoHandler | None) -> None:
+        """Log an error that a method is answered with: a `TotoException` is an answer, and told only for debugging."""
+        if not isinstance(error, TotoException):
+            self.report(error, handler)
+        elif self.debug:
+            logger.info("%s: error %s", handler or "a call", _said(error))
 
     def report(self, error: BaseException, handler: TotoHandler | None) -> None:
         """Log an error with its traceback."""
@@ -313,6 +320,13 @@ def _tell_drained(steward: Steward, future: Future[None]) -> None:
         future.set_exception(ConnectionAbortedError("the peer has left"))
     else:
         future.set_result(None)
+
+
+def _said(error: TotoException) -> str:
+    try:
+        return f"{error.code}: {error.value}"
+    except BaseException:  # both are any objects of the method's
+        return type(error).__qualname__
 
 
 def _no_log(entry: tuple[str | None, Any, float, Any]) -> None:

@@ -217,7 +217,11 @@ class TotoHandler(Sender):
                 return
             redirects = method.marks.redirects if method is not None else None
             url = redirects.target(error) if redirects is not None else None
-            if url is not None:
+            if redirects is not None and url is not None:
+                if isinstance(error, TotoException) or redirects.known(error) is None:
+                    self._dispatcher.note(
+                        error, self
+                    )  # others are expected too, or they would have no URL of their own
                 self.redirect(url)
             else:
                 self._reply_error(error)

@@ -95,7 +95,10 @@ class Settings:
         shape=ORIGIN,
     )
     debug: bool = option(
-        False, METHODS, "Logs every error that a method is answered with, not only unexpected ones. For development."
+        False,
+        METHODS,
+        "Logs expected errors (TotoException) too, in one line each. Unexpected ones are logged with their traceback, "
+        "and clients are sent the texts of both, in any case. For development.",
     )
     msgpack_enabled: bool = option(
         False, FORMATS, "Takes bodies of type application/msgpack and answers them in the same format."

@@ -36,11 +36,16 @@ class Redirects:
 
     def target(self, error: Any) -> str | None:
         """Give the URL for an error: by its ``code``, then its ``status_code``, then the default; or None."""
+        known = self.known(error)
+        return known if known is not None else self.default
+
+    def known(self, error: Any) -> str | None:
+        """Give the URL that is for errors like this one alone, or None."""
         for name in ("code", "status_code"):
             code = getattr(error, name, None)
             if code is not None and str(code) in self.urls:
                 return self.urls[str(code)]
-        return self.default
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,6 +218,44 @@ def test_a_script_that_lets_time_pass_instead_of_waiting_is_told_so() -> None:
             world.run()
 
 
+def test_a_script_that_had_no_time_to_begin_fails_the_world() -> None:
+    def script() -> Script:
+        yield 1.0
+
+    def test() -> None:
+        with World() as world:
+            world.run(5.0)
+            world.spawn(script(), "shopping")
+
+    with pytest.raises(Stuck, match="never begun: shopping; a script runs while time passes"):
+        test()
+
+
+def test_what_is_no_script_is_refused_where_it_is_spawned() -> None:
+    with World() as world:
+        server = world.server(methods=METHODS)
+        with pytest.raises(TypeError, match="a script is a generator, a coroutine or a Future, not NoneType"):
+            world.spawn(None)  # type: ignore[arg-type]
+
+        def forgetful(client: Client) -> None:
+            client.call("add", {"a": 1, "b": 1})
+
+        with pytest.raises(TypeError, match="forgetful gives None: without a yield it waits for nothing"):
+            world.visit(server, forgetful)
+
+
+def test_what_must_hold_always_must_hold_when_all_time_has_passed_as_well() -> None:
+    with World() as world:
+        world.always("it is early", lambda: world.tyme < 3.0)
+        with pytest.raises(CheckFailed, match="it is early"):
+            world.run(5.0)
+
+
+def test_what_only_time_brings_about_is_seen_at_the_end() -> None:
+    with World() as world:
+        world.run_until(lambda: world.tyme >= 5.0, within=5.0)
+
+
 def test_an_error_reply_is_raised_in_the_script() -> None:
     def refuse(handler: object, parameters: object) -> None:
         raise TotoException(4001, "not today")

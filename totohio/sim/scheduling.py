@@ -146,9 +146,9 @@ class Schedule:
                     steps += 1
                     if steps > STEPS:
                         raise self._stuck(0, function)
+            elif self.tyme < end < math.inf:
+                self.tyme = end  # and what holds until then may not hold now
             else:
-                if end != math.inf:
-                    self.tyme = max(self.tyme, end)
                 return False
 
     def _stuck(self, spins: int, last: object) -> Stuck:

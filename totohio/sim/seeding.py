@@ -30,7 +30,7 @@ class Dice:
         self._bits = source.getrandbits
 
     def branch(self, *path: str | int) -> "Dice":
-        """Give other dice, for a part of what these are for."""
+        """Give other dice, for a part of what these are for; the same path always gives them from their beginning."""
         return Dice(*self.path, *path)
 
     def below(self, limit: int) -> int:

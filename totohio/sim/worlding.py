@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from totohio.base.futures import Future
-from totohio.sim.clients.calling import CallerDoer, Client
+from totohio.sim.clients.calling import CallerDoer, Client, require_script
 from totohio.sim.clients.loading import Load, Loader, poisson
 from totohio.sim.clients.visiting import Workload, perform
 from totohio.sim.hosting import Host
@@ -59,6 +59,7 @@ class World(Stage):
         """
         super().__init__(seed, faults=faults, without=without, epoch=epoch, allow=allow)
         self._scripts: dict[int, str] = {}
+        self._unbegun: dict[int, None] = {}
         self._callers: dict[Client, tuple[Process, CallerDoer]] = {}
         self._director: tuple[Process, CallerDoer] | None = None
 
@@ -76,6 +77,7 @@ class World(Stage):
         Raises:
             CheckFailed: An `eventually` does not hold in its time.
             EscapeError: An exit has reached for the real world.
+            Stuck: There are scripts that had no time to begin.
         """
         try:
             if kind is None and self.checks.pending:
@@ -84,6 +86,14 @@ class World(Stage):
             self.close()
         if kind is None:
             self._raise()
+            if self._unbegun:
+                names = ", ".join(self._scripts[number] for number in self._unbegun)
+                raise Stuck(f"never begun: {names}; a script runs while time passes, as in world.run()")
+
+    def fail(self, error: BaseException, cause: BaseException | None = None) -> None:
+        """Have the run end with an error; the first one counts."""
+        self._unbegun.clear()  # what had no time to begin is none the worse for it
+        super().fail(error, cause)
 
     # ------------------------------------------------------------ clients and their scripts
 
@@ -113,6 +123,9 @@ class World(Stage):
 
         Returns:
             A Future with what it returns.
+
+        Raises:
+            TypeError: It is no script.
         """
         if on is None and self._director is None:
             self._director = self._caller("director")
@@ -121,8 +134,10 @@ class World(Stage):
         return self._start(*caller, script, name)
 
     def _start(self, process: Process, caller: CallerDoer, script: Script, name: str) -> Future[Any]:
+        require_script(script)
         future: Future[Any] = Future()
         number = self.number()
+        self._unbegun[number] = None
         self._scripts[number] = name or getattr(script, "__qualname__", repr(script))
 
         def done(result: Any, error: BaseException | None) -> None:
@@ -133,7 +148,11 @@ class World(Stage):
                 future.set_exception(error)
                 self.fail(error)
 
-        self.soon(process.do, caller.spawn, script, done)
+        def begin() -> None:
+            del self._unbegun[number]
+            caller.spawn(script, done)
+
+        self.soon(process.do, begin)
         return future
 
     @staticmethod

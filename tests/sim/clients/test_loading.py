@@ -114,6 +114,14 @@ def test_it_ends_when_calls_have_no_end() -> None:
             world.load(server, "wait", rate=1.0, seconds=5.0, timeout=0.0)
 
 
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_a_rate_at_which_nothing_would_ever_come_is_refused(rate: float) -> None:
+    with World(faults="still") as world:
+        server = world.server(methods={"add": "def invoke(handler, parameters):\n    pass\n"})
+        with pytest.raises(ValueError, match="rate: expected calls a second"):
+            world.load(server, "add", rate=rate, seconds=1.0)
+
+
 def test_it_can_be_drawn(tmp_path: Path) -> None:
     load, _ = loaded(1, rate=200.0, seconds=5.0)
     load.plot(tmp_path / "latency.svg", title="A queue")

@@ -97,8 +97,7 @@ class CallerDoer(Doer):
         Raises:
             TypeError: It is something else.
         """
-        if not isinstance(script, (GeneratorType, CoroutineType, Future)):
-            raise TypeError(f"a script is a generator, a coroutine or a Future, not {type(script).__name__}")
+        require_script(script)
         self._spawned.append((script, done or _report))
         if not self._inbox.here():
             self.poller.wake()
@@ -183,6 +182,16 @@ class CallerDoer(Doer):
                 timer.drop(wait)
                 if not timer.dues:
                     del self._timers[wait.timeout]
+
+
+def require_script(script: Any) -> None:
+    """See that something can be run as a script.
+
+    Raises:
+        TypeError: It cannot.
+    """
+    if not isinstance(script, (GeneratorType, CoroutineType, Future)):
+        raise TypeError(f"a script is a generator, a coroutine or a Future, not {type(script).__name__}")
 
 
 def _report(result: Any, error: BaseException | None) -> None:

@@ -144,6 +144,12 @@ def outcome(future: Future[Any]) -> str:
 
 
 def poisson(dice: Dice, rate: float) -> Callable[[], float]:
-    """Give gaps between calls that come independently of each other, ``rate`` a second on average."""
+    """Give gaps between calls that come independently of each other, ``rate`` a second on average.
+
+    Raises:
+        ValueError: There is no such rate.
+    """
+    if not rate > 0.0:
+        raise ValueError(f"rate: expected calls a second, more than none, got {rate!r}")
     mean = 1.0 / rate
     return lambda: dice.exponential(mean)

@@ -32,7 +32,8 @@ PORT = 80
 Workload = Callable[..., Any]
 """What a client does: called with the client, and with its number when it needs two arguments.
 
-It is a generator function or ``async def``, or gives a Future; anything else it gives is the result itself.
+It is a generator function or ``async def``, or gives a Future; anything else that it gives is the result itself, but
+nothing at all is a mistake: it has waited for nothing that it asked.
 """
 
 
@@ -95,8 +96,15 @@ def parse_url(url: str) -> tuple[Address, str]:
 
 
 def perform(script: Workload, client: Client, number: int) -> Generator[Any, Any, Any]:
-    """Have one client do its part of a workload: a script for `CallerDoer.spawn`."""
+    """Have one client do its part of a workload: a script for `CallerDoer.spawn`.
+
+    Raises:
+        TypeError: It gives nothing to wait for, and no result.
+    """
     found = script(client, number) if _takes_number(script) else script(client)
+    if found is None:
+        name = getattr(script, "__qualname__", script)
+        raise TypeError(f"{name} gives None: without a yield it waits for nothing that it asks")
     return (yield found) if type(found) in DEFERRED else found
 
 

@@ -76,8 +76,10 @@ class Terminal:
 
     def __init__(self, folder: Path, todo: list[Block]) -> None:
         self.home = folder
-        self.folder = folder / "work"
-        self.folder.mkdir()
+        self.folder = folder / "work" / "totohio"  # where pages begin: in a clone
+        self.activate = self.folder / ".venv" / "bin" / "activate"
+        self.activate.parent.mkdir(parents=True)
+        self.activate.touch()
         self.todo = todo
         self.places = dict(zip(PORTS, free_ports(len(PORTS)), strict=True)) | {RUN: str(folder)}
         self.server: Server | None = None
@@ -144,8 +146,10 @@ class Terminal:
         elif command == "scripts/test":
             assert os.access(ROOT / command, os.X_OK)
         elif command.startswith("cd "):
-            self.folder = self.folder / command[3:]
-        elif command != ". .venv/bin/activate":
+            self.folder = (self.folder / command[3:]).resolve(strict=True)
+        elif command.startswith(". "):
+            assert (self.folder / command[2:]).resolve() == self.activate, f"{command} in {self.folder}"
+        else:
             self.shell(command, output)
 
     def goes_on(self, command: str) -> bool:

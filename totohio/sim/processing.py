@@ -112,10 +112,12 @@ class Process:
             except BaseException as error:
                 self._fall(error)
                 return
-        if not doist.deeds:
-            self._end()
-        else:
+        if doist.deeds:
             self._after()
+        elif self.busy > world.tyme:
+            world.at(self.busy, self.outside, self._end)
+        else:
+            self._end()
 
     def do(self, function: Callable[..., Any], *args: Any) -> None:
         """Call something as this process, between its cycles."""
@@ -188,13 +190,12 @@ class Process:
     def _exit(self) -> BaseException | None:
         """Exit its Doers, each of them whatever the others raise, and give what the first has raised."""
         first = None
-        while True:
+        while self.doist is not None and self.doist.deeds:
             try:
                 self.doist.exit()
             except BaseException as error:
                 first = first or error
-            else:
-                return first
+        return first
 
     def _end(self) -> None:
         """All its Doers are done."""

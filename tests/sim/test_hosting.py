@@ -1,6 +1,8 @@
 """What can happen to a simulated host, and what is left afterwards."""
 
 import logging
+import math
+import socket
 import time
 from typing import Any
 
@@ -302,6 +304,88 @@ def test_a_method_can_keep_its_process_busy() -> None:
         world.spawn(script())
         world.run()
         assert ends == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("act", "outcome", "tyme"),
+    [
+        ("kill", "ConnectionResetError", 5.0),
+        ("crash", "TimeoutError", 30.0),
+        ("drain", "done", 10.0),
+        ("pause", "done", 20.0),
+    ],
+)
+def test_a_busy_process_has_not_replied_before_it_is_through(act: str, outcome: str, tyme: float) -> None:
+    with World(faults="still") as world:
+        server = world.server(methods={"work": lambda handler, parameters: "done"})
+        server.takes("work", 10.0)
+        answer = world.spawn(attempt(world.client(server, timeout=30.0), "work"))
+        world.after(5.0, getattr(server, act))
+        if act == "pause":
+            world.after(20.0, server.resume)
+        world.run()
+        assert (answer.result(), world.tyme) == (outcome, tyme)
+        if act == "drain":
+            world.run(1.0)
+            assert not server.running
+
+
+class Slow(Doer):
+    """Takes a connection, works for ten seconds, sends a word and closes; and is done then if it is to be."""
+
+    def __init__(self, process: Process, *, once: bool) -> None:
+        super().__init__()
+        self.world = process.world
+        self.network = process.environment.network
+        self.poller = self.network.poller()
+        self.once = once
+        self.over = False
+
+    def enter(self, *, temp: bool | None = None) -> None:
+        self.listener = self.network.listen(("", 80), backlog=5)
+        self.poller.register(self.listener, 1, self)
+
+    def attend(self, mask: int) -> None:
+        sock, _ = self.listener.accept()
+        self.world.spend(10.0)
+        sock.send(b"word")
+        sock.shutdown(socket.SHUT_WR)
+        sock.close()
+        self.over = self.once
+
+    def due(self, tyme: float) -> float:
+        return math.inf
+
+    def recur(self, tyme: float) -> bool:
+        for attendant, mask in self.poller.ready():
+            attendant.attend(mask)
+        return self.over
+
+
+@pytest.mark.parametrize("once", [False, True])
+@pytest.mark.parametrize(
+    ("act", "seen"), [("kill", [(5.0, b"")]), ("crash", []), ("resume", [(10.0, b"word"), (10.0, b"")])]
+)
+def test_a_connection_that_a_busy_process_closes_ends_when_it_is_through_or_dies(
+    act: str, seen: list[Any], once: bool
+) -> None:
+    with World(faults="still") as world:
+        host = world.host("slow", lambda process: [Slow(process, once=once)])
+        client = world.client(host)
+        found: list[tuple[float, bytes]] = []
+
+        def script() -> Script:
+            yield client.connect()
+            data = b"some"
+            while data:
+                data = yield client.receive(timeout=0.0)
+                found.append((world.tyme, data))
+
+        world.spawn(script())
+        world.after(5.0, getattr(host, act))
+        world.run(20.0)
+        assert found == seen
+        assert host.running == (act == "resume" and not once)
 
 
 def test_doers_of_ones_own_run_beside_servers() -> None:

@@ -135,7 +135,7 @@ class SimSocket(Watched):
             size = self.net.share(size)
         if size:
             self.outstanding += size
-            self.net.carry(self, bytes(data) if size == len(data) else bytes(data[:size]))
+            self.stack.act(self.owner, self.net.carry, self, bytes(data) if size == len(data) else bytes(data[:size]))
         return size
 
     def recv(self, size: int) -> bytes:
@@ -170,7 +170,7 @@ class SimSocket(Watched):
         if how != socket.SHUT_WR:
             self.ended = True
         if how != socket.SHUT_RD:
-            self._finish()
+            self.stack.act(self.owner, self._finish)
         self.changed()
 
     def close(self) -> None:
@@ -296,6 +296,14 @@ class SimSocket(Watched):
             self.net.forget(self)
             self.changed()
 
+    def part(self, abrupt: bool) -> None:
+        """Tell the peer that its owner has closed it."""
+        if abrupt:
+            self.net.reset(self)
+            self.state = DEAD
+        else:
+            self._finish()
+
     def vanish(self) -> None:
         """Its host has lost power."""
         self.closed = True
@@ -356,19 +364,11 @@ class SimSocket(Watched):
         self.closed = True
         self.stack.release(self)
         if self.state == OPEN:
-            self._part(abrupt)
+            self.stack.leave(self, abrupt)
         else:
             self.state = DEAD
         self.stack.note("close", self.label)
         self.drop()
-
-    def _part(self, abrupt: bool) -> None:
-        """Tell the peer."""
-        if abrupt:
-            self.net.reset(self)
-            self.state = DEAD
-        else:
-            self._finish()
 
     def _over(self) -> None:
         """Both directions have ended."""

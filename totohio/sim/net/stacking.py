@@ -4,12 +4,14 @@ What is simpler than on Linux: only sockets count as descriptors, and a port tha
 """
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from totohio.sim.net.listening import SimListener
-from totohio.sim.net.sockets import Address, SimSocket, failure
+from totohio.sim.net.sockets import OPEN, Address, SimSocket, failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from totohio.sim.hosting import Host
     from totohio.sim.net.networking import Net
     from totohio.sim.pictures.tracing import Detail
@@ -31,6 +33,7 @@ class Stack:
         sockets: All ends of connections that are not closed.
         listeners: Those that listen, by port or path.
         files: Paths of Unix sockets on which nobody listens any more, and that nobody has removed.
+        leaving: Ends that were closed, with a reset or without, by a process that has not come that far in its work.
     """
 
     def __init__(self, net: "Net", host: "Host", limit: int) -> None:
@@ -43,6 +46,7 @@ class Stack:
         self.sockets: dict[SimSocket, None] = {}
         self.listeners: dict[int | str, SimListener] = {}
         self.files: dict[str, None] = {}
+        self.leaving: dict[SimSocket, bool] = {}
         self._ports: set[int] = set()  # of connections that went out from here
         self._port = FIRST_PORT
         self._world = net.world
@@ -69,6 +73,14 @@ class Stack:
             if self._port not in self._ports and self._port not in self.listeners:
                 return self._port
         raise failure(errno.EADDRNOTAVAIL)
+
+    def act(self, owner: "Process | None", function: "Callable[..., object]", *args: Any) -> None:
+        """Do what a process asks for: once it has come that far in its work, and not at all when it dies before."""
+        world = self._world
+        if world.lag and owner is not None and owner is world.current and not owner.dead:
+            world.after(0.0, owner.outside, function, *args)
+        else:
+            function(*args)
 
     # ------------------------------------------------------------ listening
 
@@ -122,6 +134,16 @@ class Stack:
         self.sockets.pop(sock, None)
         self.net.forget(sock)
 
+    def leave(self, sock: SimSocket, abrupt: bool) -> None:
+        """A connection was closed by its owner: tell the peer, once the owner has come that far, or has died."""
+        self.leaving[sock] = abrupt
+        self.act(sock.owner, self._depart, sock)
+
+    def _depart(self, sock: SimSocket) -> None:
+        abrupt = self.leaving.pop(sock, None)
+        if abrupt is not None and sock.state == OPEN:
+            sock.part(abrupt)
+
     # ------------------------------------------------------------ the end
 
     def end(self, process: "Process") -> None:
@@ -133,6 +155,8 @@ class Stack:
                     self.files[key] = None
         for sock in [each for each in self.sockets if each.owner is process]:
             sock.close()
+        for sock in [each for each in self.leaving if each.owner is process]:
+            self._depart(sock)
 
     def lose_power(self) -> None:
         """Everything is gone, and nobody is told."""
@@ -143,9 +167,10 @@ class Stack:
             if isinstance(key, str):
                 self.files[key] = None
         self.listeners.clear()
-        for sock in self.sockets:
+        for sock in (*self.sockets, *self.leaving):
             sock.vanish()
             self.net.forget(sock)
         self.sockets.clear()
+        self.leaving.clear()
         self._ports.clear()
         self.open = 0

@@ -64,7 +64,8 @@ class SimUnixSocket(SimSocket):
             peer.changed()
         return data
 
-    def _part(self, abrupt: bool) -> None:
+    def part(self, abrupt: bool) -> None:
+        """Tell the peer that its owner has closed it."""
         self.net.leave(self, abrupt=abrupt)
         self.state = DEAD
 

@@ -13,6 +13,7 @@ from totohio.base.doing import Doer
 from totohio.sim.clients.asking import Client
 from totohio.sim.escapes.escaping import EscapeError
 from totohio.sim.isolating import Modules, folder, package
+from totohio.sim.net.ruling import delay
 from totohio.sim.processing import Process, ProcessDied
 from totohio.sim.worlding import Script, World
 
@@ -230,6 +231,16 @@ def test_a_host_without_power_says_nothing() -> None:
         world.run()
         assert answer.result() == "TimeoutError"
         assert world.tyme == pytest.approx(30.0)
+
+
+def test_a_host_that_loses_power_while_a_connection_begins_says_nothing() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        answer = world.spawn(attempt(world.client(server, timeout=30.0), "now"))
+        with world.net.rule(delay(1.0)):
+            world.after(2.5, server.crash)  # it has answered, and the third segment of the handshake is under way
+            world.run()
+        assert answer.result() == "TimeoutError"
 
 
 def test_a_paused_server_goes_on_where_it_was() -> None:

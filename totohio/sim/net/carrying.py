@@ -332,11 +332,11 @@ class Carrier:
         target = lane.target
         listener = target.listener
         assert listener is not None
+        if listener.full or not target.stack.up:
+            self._stall(lane, segment)
+            return False
         if listener.closed:
             self._refute(lane, segment)
-            return False
-        if listener.full:
-            self._stall(lane, segment)
             return False
         target.listener = None
         target.stack.adopt(target)

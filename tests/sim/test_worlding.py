@@ -278,6 +278,34 @@ def test_scripts_of_several_clients_run_at_once() -> None:
         assert world.tyme == 10.0
 
 
+@pytest.mark.parametrize("act", ["crash", "kill"])
+def test_scripts_end_with_the_host_that_they_run_on(act: str) -> None:
+    with World(faults="still") as world:
+        client = world.client(world.server(methods=METHODS))
+
+        def script() -> Script:
+            yield client.call("nap", {"seconds": 5.0})
+
+        answer = world.spawn(script(), on=client)
+        host = world.hosts["client-1"]
+        world.after(1.0, getattr(host, act))
+        world.run()
+        assert (answer.cancelled(), world.tyme) == (True, 1.0)
+        host.restart()
+        with pytest.raises(TotohioError, match="no script runs on client-1 any more"):
+            world.spawn(script(), on=client)
+
+
+def test_clients_and_loads_find_names_of_their_own() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        names = [world.client(server, name).name for name in ("client-2", "ada", None, None)]
+        assert names == ["client-2", "ada", "client-1", "client-3"]
+        for _ in range(2):
+            world.load(server, "add", {"a": 1}, rate=10.0, seconds=1.0)
+        assert list(world.hosts)[-2:] == ["load", "load-2"]
+
+
 # ---------------------------------------------------------------- faults
 
 

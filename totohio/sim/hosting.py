@@ -180,7 +180,7 @@ class Host:
         self.stack.starved.clear()  # the next one has a limit of its own
         if process is not None:
             process.dead = True
-            self.world.graves.append(process)
+            self.world.mourn(process)
 
     def _charge(self) -> None:
         """Have calls of methods take the time that was said."""

@@ -232,6 +232,10 @@ class Stage(Schedule):
             error.__cause__ = cause or error.__cause__
             self._failure = error
 
+    def mourn(self, process: Process) -> None:
+        """Keep what is left of a process that was killed, until the world ends; see `burying`."""
+        self.graves.append(process)
+
     def find(self, name: str, here: Host) -> Host:
         """Give the host of that name or address, as ``here`` knows it.
 

@@ -1,10 +1,12 @@
 """The World: hosts, network and clients on one virtual time, everything of it decided by one seed."""
 
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator, Iterator
 from functools import partial
+from itertools import chain, count
 from types import TracebackType
 from typing import Any, Self
 
+from totohio.base.errors import TotohioError
 from totohio.base.futures import Future
 from totohio.sim.clients.calling import CallerDoer, Client, require_script
 from totohio.sim.clients.loading import Load, Loader, poisson
@@ -58,8 +60,9 @@ class World(Stage):
             ValueError: There is no such profile.
         """
         super().__init__(seed, faults=faults, without=without, epoch=epoch, allow=allow)
-        self._scripts: dict[int, str] = {}
+        self._scripts: dict[int, tuple[Process, str, Future[Any]]] = {}
         self._unbegun: dict[int, None] = {}
+        self._names = map("client-{}".format, count(1))
         self._callers: dict[Client, tuple[Process, CallerDoer]] = {}
         self._director: tuple[Process, CallerDoer] | None = None
 
@@ -87,7 +90,7 @@ class World(Stage):
         if kind is None:
             self._raise()
             if self._unbegun:
-                names = ", ".join(self._scripts[number] for number in self._unbegun)
+                names = ", ".join(self._scripts[number][1] for number in self._unbegun)
                 raise Stuck(f"never begun: {names}; a script runs while time passes, as in world.run()")
 
     def fail(self, error: BaseException, cause: BaseException | None = None) -> None:
@@ -107,7 +110,7 @@ class World(Stage):
             name: Of its host; without it, client-1 and so on.
             timeout: Seconds that it waits for a reply; zero for ever, None is a minute.
         """
-        name = name or f"client-{sum(1 for each in self.hosts if each.startswith('client-')) + 1}"
+        name = name or self._vacant(self._names)
         caller = self._caller(name)
         client = caller[1].client(self._address(server), name=name, timeout=timeout, observer=partial(self.note, name))
         self._callers[client] = caller
@@ -122,10 +125,11 @@ class World(Stage):
             on: The client on whose host it runs; without one it runs beside all hosts.
 
         Returns:
-            A Future with what it returns.
+            A Future with what it returns; it is cancelled when the client's host crashes or is killed before.
 
         Raises:
             TypeError: It is no script.
+            TotohioError: The client's host has crashed or was killed, even if it was started again.
         """
         if on is None and self._director is None:
             self._director = self._caller("director")
@@ -135,13 +139,16 @@ class World(Stage):
 
     def _start(self, process: Process, caller: CallerDoer, script: Script, name: str) -> Future[Any]:
         require_script(script)
+        if process.dead:
+            raise TotohioError(f"no script runs on {process.host.name} any more, which has crashed or was killed")
         future: Future[Any] = Future()
         number = self.number()
         self._unbegun[number] = None
-        self._scripts[number] = name or getattr(script, "__qualname__", repr(script))
+        self._scripts[number] = process, name or getattr(script, "__qualname__", repr(script)), future
 
         def done(result: Any, error: BaseException | None) -> None:
-            del self._scripts[number]
+            if self._scripts.pop(number, None) is None:
+                return
             if error is None:
                 future.set_result(result)
             else:
@@ -149,11 +156,21 @@ class World(Stage):
                 self.fail(error)
 
         def begin() -> None:
-            del self._unbegun[number]
-            caller.spawn(script, done)
+            if number in self._scripts:
+                del self._unbegun[number]
+                caller.spawn(script, done)
 
         self.soon(process.do, begin)
         return future
+
+    def mourn(self, process: Process) -> None:
+        """Keep what is left of a process that was killed, and end its scripts."""
+        super().mourn(process)
+        for number, (owner, _, future) in list(self._scripts.items()):
+            if owner is process:
+                del self._scripts[number]
+                self._unbegun.pop(number, None)
+                future.cancel()
 
     @staticmethod
     def _address(server: Host | tuple[str, int] | str) -> tuple[str, int] | str:
@@ -191,7 +208,7 @@ class World(Stage):
         rate: float,
         seconds: float,
         timeout: float | None = None,
-        name: str = "load",
+        name: str | None = None,
     ) -> Load:
         """Have calls of a method come at random times, whatever becomes of others, and run until all are answered.
 
@@ -202,8 +219,9 @@ class World(Stage):
             rate: Calls a second, on average.
             seconds: How long calls come.
             timeout: Seconds that each waits for its reply; zero for ever, None is a minute.
-            name: Of the host that they come from.
+            name: Of the host that they come from; without it, load, load-2 and so on.
         """
+        name = name or self._vacant(chain(["load"], map("load-{}".format, count(2))))
         process, caller = self._caller(name)
         load = Load()
         loader = Loader(
@@ -216,6 +234,10 @@ class World(Stage):
         self._start(process, caller, loader.script(method, parameters, gaps, seconds), name)
         self.run(limit=2 * seconds + LIMIT)
         return load
+
+    def _vacant(self, names: Iterator[str]) -> str:
+        """Give the first of some names that no host has."""
+        return next(name for name in names if name not in self.hosts)
 
     def _caller(self, name: str) -> tuple[Process, CallerDoer]:
         """Start a host that runs scripts."""
@@ -248,7 +270,7 @@ class World(Stage):
         start = self.tyme
         self.pass_until(start + limit, lambda: not self._scripts)
         if self._scripts:
-            waiting = ", ".join(self._scripts.values())
+            waiting = ", ".join(name for _, name, _ in self._scripts.values())
             why = f"after {limit:g} seconds" if self.eventful else "and nothing is left that could happen"
             raise Stuck(f"not done {why}: {waiting}")
 

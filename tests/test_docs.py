@@ -27,6 +27,7 @@ from totohio.app.settings import OPTIONS
 from totohio.cli import COMMANDS
 from totohio.cli.parsing import Parser
 from totohio.sim.sweeps.ordering import PREFIX, Orders
+from totohio.wire.naming import NAMES
 
 REFERENCE = ROOT / "docs" / "reference"
 GENERATED = ("api.md", "settings.md", "sim.md", "benchmarks.md")  # by scripts/docs and scripts/bench
@@ -35,6 +36,7 @@ WRITTEN = [page for page in PAGES if page.name not in GENERATED]
 TOOLS = ("curl", "jq", "openssl", "nginx")
 FOREIGN = {"TypedDict", "MemoryError", "proxy_buffering", "proxy_http_version", "proxy_pass", "client_max_body_size"}
 FOREIGN |= {"add_callback", "add_timeout"}  # Tornado's
+FOREIGN |= {"access_token", "next_page_token"}  # somebody's own
 ORDERS = [PREFIX + field.name.upper() for field in fields(Orders)]  # the simulation's variables
 LEDGER = ROOT / "docs" / "examples" / "ledger"
 
@@ -174,6 +176,10 @@ def test_the_ledger_is_the_one_that_the_tutorial_begins_with() -> None:
     kept = {path.relative_to(LEDGER).as_posix(): path.read_text("utf-8") for path in paths}
     assert len(kept) == 6
     assert kept.items() <= shown.items()
+
+
+def test_the_names_of_what_is_masked_are_all_told() -> None:
+    assert set(NAMES) <= words(ROOT / "docs" / "howto" / "record.md")
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-import bson
 import msgspec
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from tests.wire.hiding import ANY, LINE, made, posted, replied, written
 from totohio.wire.masking import CAPACITY, Masker
 from totohio.wire.naming import NAMES, choose, placeholder_pattern
 from totohio.wire.requesting import Request
@@ -20,89 +20,6 @@ from totohio.wire.scribing import Scribe
 
 MARK = "0f1e2d3c"
 OTHER = "qWpZ-7731_xkvv"  # a secret to compare with
-
-# ---------------------------------------------------------------- where secrets stand
-
-
-def made(method: str, uri: str, fields: dict[str, str], body: bytes = b"") -> Request:
-    encoded = {name.encode(): value.encode("latin-1") for name, value in fields.items()}
-    path, _, query = uri.partition("?")
-    return Request(method, uri, path, query, "1.1", encoded, body=body)
-
-
-def posted(body: bytes, kind: str = "application/json", uri: str = "/") -> list[Any]:
-    return [made("POST", uri, {"content-type": kind}, body)]
-
-
-def written(value: Any) -> list[Any]:
-    return posted(json.dumps(value).encode())
-
-
-def replied(body: bytes, kind: str = "application/json", *fields: str) -> list[Any]:
-    head = "\r\n".join(["HTTP/1.1 200 OK", *fields, f"Content-Type: {kind}", f"Content-Length: {len(body)}"])
-    return [made("GET", "/", {}), f"{head}\r\n\r\n".encode("latin-1") + body]
-
-
-def streamed(body: bytes, kind: str) -> list[Any]:
-    """A reply whose pieces end in the middle of everything."""
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-    pieces = [body[at : at + 7] for at in range(0, len(body), 7)]
-    chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
-    return [made("GET", "/", {}), (head + chunks[0], *chunks[1:], b"0\r\n\r\n")]
-
-
-def multipart(secret: str) -> bytes:
-    part = '--edge\r\nContent-Disposition: form-data; filename="a"; name="{}"\r\n\r\n{}\r\n'
-    return (part.format("a", "1") + part.format("API-Key", secret) + part.format("b", secret) + "--edge--\r\n").encode()
-
-
-ANY: dict[str, Callable[[str], list[Any]]] = {  # for secrets of any characters
-    "a field": lambda s: written({"password": s}),
-    "a nested field": lambda s: written({"a": [{"b": {"new_password": s}}, 1]}),
-    "a batch": lambda s: written({"batch": {"1": {"method": "a", "parameters": {"token": s}}}}),
-    "a name in another spelling": lambda s: written({"sessionId": s, "NEW-Password": s}),
-    "a list": lambda s: written({"secret": ["x", s]}),
-    "an object": lambda s: written({"secret": {"a": {"b": s}}}),
-    "its second occurrence": lambda s: written({"a": f"before {s} after", "key": s, "z": s}),
-    "JSON in a text": lambda s: written({"a": json.dumps({"b": json.dumps({"code": s})})}),
-    "a URL in a text": lambda s: written({"a": f"see https://x.org/?token={quote(s, safe='')}&b=1"}),
-    "JSON of another type": lambda s: posted(json.dumps({"password": s}).encode(), "text/plain"),
-    "JSON without a type": lambda s: [made("POST", "/", {}, json.dumps({"password": s}).encode())],
-    "JSON that ends too early": lambda s: posted(json.dumps({"a": 1, "password": s}).encode()[:-1]),
-    "JSON that ends within": lambda s: posted(json.dumps({"password": s + "x"}, ensure_ascii=False).encode()[:-3]),
-    "JSON in single quotes": lambda s: posted(f"{{'password': [{json.dumps(s)}]}}".encode()),
-    "a query": lambda s: [made("GET", f"/a?x=1&key={quote_plus(s)}", {})],
-    "a query with other escapes": lambda s: [made("GET", "/a?key=" + "".join(f"%{b:02x}" for b in s.encode()), {})],
-    "a URL in a query": lambda s: [made("GET", f"/a?next={quote_plus('/b?token=' + quote_plus(s))}", {})],
-    "a form": lambda s: posted(f"a=1&code={quote_plus(s)}&b={quote(s)}".encode(), "application/x-www-form-urlencoded"),
-    "a multipart form": lambda s: posted(multipart(s), "multipart/form-data; boundary=edge"),
-    "MessagePack": lambda s: posted(msgspec.msgpack.encode({"a": s, "p": [{"key": s}]}), "application/msgpack"),
-    "bytes in MessagePack": lambda s: posted(msgspec.msgpack.encode({"key": s.encode()}), "application/msgpack"),
-    "BSON": lambda s: posted(bson.encode({"a": s, "p": [{"key": s}]}), "application/bson"),
-    "bytes in BSON": lambda s: posted(bson.encode({"key": s.encode()}), "application/bson"),
-    "a body that is compressed": lambda s: [made("POST", "/", {"content-encoding": "br"}, s.encode())],
-    "a reply": lambda s: replied(json.dumps({"result": {"session_id": s, "say": f"<{s}>"}}).encode()),
-    "a reply as UTF-8": lambda s: replied(json.dumps({"result": {"key": s, "a": s}}, ensure_ascii=False).encode()),
-    "a reply in MessagePack": lambda s: replied(msgspec.msgpack.encode({"token": s}), "application/msgpack"),
-    "a reply in pieces": lambda s: streamed(json.dumps({"result": {"session_id": s}}).encode(), "application/json"),
-    "events": lambda s: streamed(f"data: {json.dumps({'a': {'key': s}})}\n\n".encode(), "text/event-stream"),
-    "JSONP": lambda s: replied(f"go({json.dumps({'result': {'key': s}})})".encode(), "text/javascript"),
-    "a page": lambda s: replied(f"<script>var a = {{'token': {json.dumps(s)}}}</script>".encode(), "text/html"),
-    "a URL to go to": lambda s: replied(b"", "text/html", f"Location: https://x.org/a?token={quote_plus(s)}"),
-}
-LINE: dict[str, Callable[[str], list[Any]]] = {  # for secrets that can stand in a header
-    "a session": lambda s: [made("GET", "/", {"x-toto-session-id": s})],
-    "a signature": lambda s: [made("GET", "/", {"x-toto-hmac": s})],
-    "a bearer": lambda s: [made("GET", "/", {"authorization": f"Bearer {s}"})],
-    "another authorization": lambda s: [made("GET", "/", {"authorization": s, "proxy-authorization": s})],
-    "a header of that name": lambda s: [made("GET", "/", {"x-api-key": s, "token": s})],
-    "a cookie": lambda s: [made("GET", "/", {"cookie": f'a="{s}"; b={s}'})],
-    "a cookie without a name": lambda s: [made("GET", "/", {"cookie": s})],
-    "a cookie that is set": lambda s: replied(b"", "text/html", f"Set-Cookie: a={s}; Path=/", f"Set-Cookie: b={s}"),
-    "where it came from": lambda s: [made("GET", "/", {"referer": f"https://x.org/a?code={quote_plus(s)}"})],
-    "another header": lambda s: [made("GET", "/", {"x-toto-session-id": s, "x-more": f"for {s}"})],
-    "a parameter of a path": lambda s: [made("GET", f"/a;token={quote(s, safe='')}/b", {})],
-}
 
 letters = st.characters(codec="utf-8", exclude_characters="\0")
 anything = st.text(letters, min_size=10, max_size=40) | st.text("abcdefXYZ012-_%+/\\\"'&=; ", min_size=10, max_size=30)
@@ -320,6 +237,30 @@ def test_masking_changes_nothing_where_there_is_no_secret(text: str) -> None:
     first, second = map(json.loads, line.splitlines()[1:])
     assert first["json"] == body
     assert second["uri"] == f"/a/{quote(text, safe='')}?b={quote_plus(text)}"
+
+
+def test_names_that_only_resemble_those_of_secrets_are_none() -> None:
+    body = {"monkey": "banana-1", "country_code": "DE-12345", "max_tokens": 4096, "tokenizer": "abcdefgh"}
+    body |= {"secretary": "Adelheid", "public_key": "12345678", "author": "somebody", "keys": ["12345678"]}
+    body |= {"say": "The key: is under the mat, and its code: is 12345678"}
+    body |= {"time": "see http://x.org:8080/a@b and mailto:ada@example.org"}  # type: ignore[dict-item]
+    assert not found(written(body))
+
+
+def test_what_ends_like_a_name_can_be_taken_away() -> None:
+    names = choose(NAMES, "-next_page_token, -token")
+    assert names[-1] == "-next_page_token"
+    assert not found(
+        written({"nextPageToken": "12345678", "a[next-page-token]": "1", "access_token": "2"}), names=names
+    )
+    assert len(found(written({"password_again": "12345678"}), names=names)) == 1
+
+
+def test_bytes_of_no_known_form_with_the_name_of_a_secret_are_not_kept() -> None:
+    [_, line] = recorded(posted(b"\xff\xd8 Password: \x01\x02", "image/jpeg")).splitlines()
+    assert json.loads(line)["cut"] == {"size": 15, "why": "unreadable"}
+    [_, line] = recorded(posted(b"\xff\xd8 monkey \x01\x02", "image/jpeg")).splitlines()
+    assert base64.b64decode(json.loads(line)["base64"]) == b"\xff\xd8 monkey \x01\x02"
 
 
 def test_names_can_be_added_and_taken_away() -> None:

@@ -1,8 +1,8 @@
 """Masking: secrets out of what is kept, each replaced by a placeholder that stands for it wherever it occurs.
 
 What is a secret is told by its name: of a header, a cookie, a field of JSON, MessagePack or BSON at any depth, of a
-form, a query, or whatever looks like one of these in other text. A secret of at least `FINDABLE` characters is then
-looked for everywhere else, too.
+form, a query, or whatever looks like one of these in other text, and of a password in a URL by its place. A secret of
+at least `FINDABLE` characters is then looked for everywhere else, too.
 """
 
 import hashlib
@@ -21,20 +21,22 @@ from totohio.wire.naming import (
     SIGNATURES,
     TAGS,
     URLS,
+    Names,
     placeholder_pattern,
-    plain_name,
-    slug,
 )
+from totohio.wire.spotting import Spot, is_left, mask_values, unescaped
 
 FINDABLE = 8  # characters; shorter ones are found by their name only, or every "1234" in the file would be gone
 CAPACITY = 65_536  # secrets that are remembered; the longest unused goes first
 RECENT = 256  # secrets that are looked for within words, not only as words
 LONGEST = 1024  # characters of a secret that is looked for elsewhere
+NEAR = 16  # characters between the name of a secret and its placeholder in what has no known form
 HARMLESS = 4096  # entity tags of bodies without secrets that are remembered
 
 _WORD = re.compile(rf"[A-Za-z0-9_-]{{{FINDABLE},}}")
 _IDENTIFIER = re.compile(r"[A-Za-z_]+")
 _SCHEME = re.compile(r"(basic|bearer|digest|negotiate|token) +(?=\S)", re.IGNORECASE)
+_PART_NAME = re.compile(r"(?i)(?<![\w*-])name\*?\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^;\s]+))")
 _TYPES = {int: ".int", float: ".float", bytes: ".bytes", bytearray: ".bytes", memoryview: ".bytes"}
 
 
@@ -47,7 +49,7 @@ class Masker:
 
     Attributes:
         mark: Of its placeholders.
-        names: Of fields that are secret.
+        names: Tells fields that are secret.
         met: How many secrets there were so far. When it has grown while something was masked, what was masked before
             may still have the new one in it.
         used: How many placeholders were put somewhere so far.
@@ -55,10 +57,9 @@ class Masker:
 
     def __init__(self, mark: str, names: Iterable[str] = NAMES, capacity: int = CAPACITY) -> None:
         self.mark = mark
-        self.names = list(names)
+        self.names = Names(names)
         self.met = 0
         self.used = 0
-        self._fields = {plain_name(name): slug(name) for name in self.names}
         self._capacity = capacity
         self._known: dict[str | bytes, str] = {}  # by secret; its digest where it is long
         self._recent: dict[str, str] = {}  # secrets that are written in one way only, wherever they stand
@@ -67,24 +68,14 @@ class Masker:
         self._reply = False  # it is a reply
         self._tags: dict[str, None] = {}  # entity tags that are no hashes of secrets
         self._ours = placeholder_pattern(mark)
-        fields = "|".join(r"[-_ ]?".join(map(re.escape, re.split(r"[-_ ]", name))) for name in self.names) or r"(?!)"
-        # As in JSON, quotes perhaps escaped and the end perhaps missing.
-        self._json_like = re.compile(
-            rf"""(?P<start>(["'])(?P<name>{fields})\\*\2\s*:\s*)"""
-            r"""(?:"(?P<double>(?:[^"\\]|\\(?s:.))*+)|'(?P<single>(?:[^'\\]|\\(?s:.))*+)"""
-            r"""|\\+"(?P<escaped>[^"]*?)(?=\\*"|\Z)|(?P<bare>[^\s"'\\,;&<>\[\]{}()]+))""",
-            re.IGNORECASE,
-        )
-        self._form_like = re.compile(
-            rf"""(?<![A-Za-z0-9])(?P<start>(?P<name>{fields})=)(?P<bare>[^\s"'\\&;,<>]+)""", re.IGNORECASE
-        )
-        self._leftover = re.compile(rf"""["'](?:{fields})\\*["']\s*:\s*(?![\s"'~]|true|false|null)""", re.IGNORECASE)
 
     # ------------------------------------------------------------ one secret
 
     def field(self, name: Any) -> str:
         """Give the name for placeholders of what a field of this name holds; empty when that is no secret."""
-        return self._fields.get(plain_name(name), "") if isinstance(name, str) else ""
+        if isinstance(name, bytes):
+            name = name.decode("latin-1")
+        return self.names.field(name) if isinstance(name, str) else ""
 
     def secret(self, name: str, value: Any) -> Any:
         """Give the placeholder of a secret; what can be none stays."""
@@ -149,8 +140,9 @@ class Masker:
         kind = type(value)
         if kind is dict:
             masked = {}
+            named = self.field(value.get("name")) if "value" in value else ""  # {"name": "password", "value": ...}
             for key, item in value.items():
-                field = name or self.field(key)
+                field = name or self.field(key) or (named if key == "value" else "")
                 if field == "code" and above == "error" and self._reply:  # it says what went wrong
                     field = ""
                 if isinstance(key, str):
@@ -176,7 +168,8 @@ class Masker:
                 pass
             else:
                 return text if masked == value else msgspec.json.encode(masked).decode()
-        return self._replace(self._like(text))
+        masked = self._replace(self._like(text))
+        return self.uri(masked) if "%" in masked and "?" in masked else masked
 
     def loose(self, text: str) -> str:
         """Mask a text that ought to be JSON but is not.
@@ -187,32 +180,33 @@ class Masker:
         if "\\u" in text:
             raise MaskingError("it has escaped characters, which may hide a name")
         masked = self._replace(self._like(text))
-        if self._leftover.search(masked):
+        if is_left(masked, self.names):
             raise MaskingError("where a secret ends cannot be told")
         return masked
 
     def binary(self, data: bytes) -> bytes:
-        """Mask bytes of no known form."""
-        return self._replace(self._like(data.decode("latin-1"))).encode("latin-1")
+        """Mask bytes of no known form.
+
+        Raises:
+            MaskingError: They hold a secret, as it seems, but nobody can tell where.
+        """
+        masked = self._replace(self._like(data.decode("latin-1")))
+        for end in self.names.ends(masked):
+            if not self._ours.search(masked, end, end + NEAR):
+                raise MaskingError("there is the name of a secret in it")
+        return masked.encode("latin-1")
 
     def _like(self, text: str) -> str:
-        if ":" in text:
-            text = self._json_like.sub(self._substitute, text)
-        return self._form_like.sub(self._substitute, text) if "=" in text else text
+        """Mask what looks like fields."""
+        return mask_values(text, self.names, self._value)
 
-    def _substitute(self, match: re.Match[str]) -> str:
-        found = match.groupdict()
-        value = found["bare"]
-        start, name = match["start"], self.field(match["name"])
-        if value is not None:
-            ours = name == "code" and self._reply and match.string.endswith('"error":{', 0, match.start())
-            if ours or value in ("true", "false", "null"):
-                return match[0]
-            return start + str(self.secret(name, unquote_plus(value) if start.endswith("=") else value))
-        quoted = match[0][len(start) :]
-        value = next(found[kind] for kind in ("double", "single", "escaped") if found.get(kind) is not None)
-        opening = quoted[: len(quoted) - len(value)]
-        return f"{start}{opening}{self.secret(name, _unescaped(value))}"
+    def _value(self, text: str, spot: Spot) -> str | None:
+        """Give what stands for a value in a text."""
+        if spot.name == "code" and self._reply and text.endswith('"error":{', 0, spot.start):
+            return None
+        if spot.bare and self._ours.search(spot.value):
+            return None
+        return str(self.secret(spot.name, spot.value))
 
     def _replace(self, text: str, key: bool = False) -> str:
         """Put placeholders in the place of secrets that are known; keys, and names in paths, may be like passwords."""
@@ -288,7 +282,7 @@ class Masker:
             start = scheme.end() if scheme is not None else 0
             field = field.removeprefix("x-").removeprefix("toto-").replace("-", "_")
             return value[:start] + str(self.secret(field, value[start:]))
-        return self.uri(value) if name in URLS else self.text(value)
+        return self.uri(value) if name in URLS or value.startswith(("/", "http")) else self.text(value)
 
     def _tag(self, tag: str, name: str, hidden: bool) -> str:
         """Mask an entity tag, unless it is known to be no hash of secrets."""
@@ -317,14 +311,14 @@ class Masker:
         """Mask a multipart form."""
         edge = b"--" + boundary.encode("latin-1")
         parts = body.split(edge)
+        if len(parts) == 1:  # it is no such form
+            return self.binary(body)
         for index, part in enumerate(parts):
             head, blank, content = part.partition(b"\r\n\r\n")
-            found = re.search(rb"(?<![\w*-])name=(?:\"((?:[^\"\\]|\\.)*)\"|([^;\s]+))", head, re.IGNORECASE)
-            if not blank or found is None:
+            field = self._part_field(head.decode("utf-8", "replace"))
+            if not blank:
                 parts[index] = self.binary(part)
-                continue
-            field = self.field(_unescaped((found[1] or found[2] or b"").decode("utf-8", "replace")))
-            if field:
+            elif field:
                 text = content.removesuffix(b"\r\n")
                 end = content[len(text) :]
                 placeholder = str(self.secret(field, _decoded(text)))
@@ -333,7 +327,23 @@ class Masker:
                 parts[index] = self.binary(head) + blank + self._content(content)
         return edge.join(parts)
 
+    def _part_field(self, head: str) -> str:
+        """Do the same as `field` for a part of a form, however oddly its name is written."""
+        for quoted, bare in _PART_NAME.findall(head):
+            name = quoted or bare
+            for spelling in (
+                unescaped(name),
+                name.replace("\\", ""),
+                unquote(name.rpartition("'")[2] or name.strip("'")),
+            ):
+                field = self.field(spelling)
+                if field:
+                    return field
+        return ""
+
     def _content(self, content: bytes) -> bytes:
+        if b"content-disposition" in content.lower():  # a form within a form
+            return self.binary(content)
         try:
             return self.text(content.decode()).encode()
         except UnicodeDecodeError:
@@ -364,16 +374,6 @@ def _escaped(text: str) -> str:
 def _bytes(text: str) -> bytes:
     """Give the bytes of a text; what was no UTF-8 in a form comes back as it was."""
     return text.encode("utf-8", "surrogateescape")
-
-
-def _unescaped(text: str) -> str:
-    """Give what stands between quotes as the text that it means."""
-    if "\\" not in text:
-        return text
-    try:
-        return str(msgspec.json.decode(f'"{text}"'))
-    except ValueError:
-        return text
 
 
 def _token_like(text: str) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 
 from totohio.base.errors import SettingsError, TotoException
 from totohio.wire.masking import Masker, MaskingError
-from totohio.wire.packing import BSON, FORM, JSON, MSGPACK, MULTIPART, Packer
+from totohio.wire.packing import BSON, FORM, JSON, MSGPACK, Packer
 from totohio.wire.request import Request
 from totohio.wire.transcript import (
     AT_ONCE,
@@ -27,7 +27,7 @@ from totohio.wire.transcript import (
 
 PIECES = 1000  # pieces of a reply whose times are kept
 PASSES = 4  # through one message: the last secret of a text within a text may be met in the third
-WINDOW = 65_536  # bytes of a body that are hashed in one step, about a millisecond of work
+WINDOW = 16_384  # bytes of a body that are hashed in one step, about a millisecond of work
 
 
 class Digest:
@@ -119,7 +119,7 @@ class Scribe:
                 epoch=epoch,
                 at=stamp(epoch),
                 mark=masker.mark,
-                masked=masker.names,
+                masked=masker.names.all,
                 max_body=self.max_body,
                 settings=dict(settings),
             )
@@ -308,7 +308,7 @@ class Scribe:
                 return {"text": masker.loose(data.decode())}
         if name == FORM:
             return _kept(_encoded(masker.pairs(_decoded(data))))
-        if name == MULTIPART:
+        if name.startswith("multipart/"):
             found = re.search(r'boundary="?([^";,]+)', kind, re.IGNORECASE)
             return _kept(masker.multipart(found[1].strip(), data) if found is not None else masker.binary(data))
         if name in (MSGPACK, BSON):
@@ -324,7 +324,7 @@ class Scribe:
 
 def _cut(size: int, kind: str, encoding: str, digest: str) -> Cut:
     """Describe a body that is too large; without its hash where secrets could not be blanked in it."""
-    hidden = encoding.lower() not in ("", "identity") or plain_kind(kind) in (MSGPACK, BSON, MULTIPART)
+    hidden = encoding.lower() not in ("", "identity") or plain_kind(kind).startswith((MSGPACK, BSON, "multipart/"))
     return Cut(size, "large", "" if hidden else digest)
 
 

@@ -66,7 +66,7 @@ class Started(Entry, tag="start"):
         epoch: The wall time at tyme 0, Unix seconds.
         at: The same, to read.
         mark: Of all placeholders.
-        masked: The names of fields whose values are masked.
+        masked: The names of fields whose values are masked; with a minus, of those that only look as if they had to be.
         max_body: Bytes of the largest body that is kept.
         settings: Those of the server that have to do with its replies.
     """

@@ -254,6 +254,21 @@ def test_a_paused_server_goes_on_where_it_was() -> None:
         assert world.tyme == 61.0
 
 
+def test_of_pauses_that_overlap_the_last_to_end_counts() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        server.pause(1.0)
+        server.pause(10.0)
+        server.pause(2.0)
+        world.run(5.0)
+        assert server.paused
+        server.resume()
+        assert not server.paused
+        server.pause(20.0)
+        world.run(10.0)
+        assert server.paused
+
+
 def test_a_stepped_clock_changes_wall_time_alone() -> None:
     with World(faults="still", epoch=1_000_000.0) as world:
         server = world.server(methods=METHODS)

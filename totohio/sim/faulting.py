@@ -6,6 +6,7 @@ tried again without some of them. What it hits is chosen when it strikes, among 
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from totohio.sim.net.ruling import Block, Delay, Hold, Refuse, Rule
@@ -66,7 +67,6 @@ class Plan:
         self._world = world
         self._waiting = [fault for fault in reversed(self.drawn) if fault.index not in without]
         self._next = self._waiting[-1].count if self._waiting else 1 << 62
-        self._hit: dict[Rule, None] = {}
 
     @property
     def unfired(self) -> "list[Rule | Action]":
@@ -221,8 +221,7 @@ def _pause(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
     if host is None or host.paused:
         return False
-    host.pause()
-    world.until_healed(fault.seconds, host.resume)
+    world.until_healed(fault.seconds, partial(host.let_go, host.hold()))
     return True
 
 
@@ -243,9 +242,9 @@ def _kill(world: "Stage", fault: Fault) -> bool:
 
 
 def _end(world: "Stage", fault: Fault, host: "Host", end: Callable[[], None]) -> None:
-    if not world.plan.over:  # else the world was healed meanwhile
+    if host.running and not world.plan.over:  # else the test has ended it, or the world was healed meanwhile
         end()
-        world.until_healed(fault.seconds, host.restart)
+        world.until_healed(fault.seconds, partial(host.revive, host.fate))
 
 
 def _step_clock(world: "Stage", fault: Fault) -> bool:
@@ -262,19 +261,26 @@ def _exhaust(world: "Stage", fault: Fault) -> bool:
         return False
     stack = host.stack
     stack.starved.add(fault.index)
-    world.until_healed(fault.seconds, lambda: stack.starved.discard(fault.index))
+    world.until_healed(fault.seconds, partial(stack.starved.discard, fault.index))
     return True
 
 
-def _disk(world: "Stage", fault: Fault) -> bool:
+def _disk_full(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
     if host is None:
         return False
-    if fault.kind == "disk_full":
-        host.files.fill()
-    else:
-        host.files.fail("sync" if fault.choice[1] < 0.5 else "write")
-    world.until_healed(fault.seconds, host.files.heal)
+    filled = host.files.filled
+    filled.add(fault.index)
+    world.until_healed(fault.seconds, partial(filled.discard, fault.index))
+    return True
+
+
+def _disk_error(world: "Stage", fault: Fault) -> bool:
+    host = _server(world, fault)
+    if host is None:
+        return False
+    failure = host.files.fail("sync" if fault.choice[1] < 0.5 else "write")
+    world.until_healed(fault.seconds, partial(host.files.heal, failure))
     return True
 
 
@@ -290,6 +296,6 @@ _STRIKES: dict[str, Callable[["Stage", Fault], bool]] = {
     "kill": _kill,
     "step_clock": _step_clock,
     "exhaust": _exhaust,
-    "disk_full": _disk,
-    "disk_error": _disk,
+    "disk_full": _disk_full,
+    "disk_error": _disk_error,
 }

@@ -39,6 +39,7 @@ class Host:
         process: What runs on it, None when nothing does.
         fallible: Drawn faults may crash, kill and pause it.
         path: The path of a Unix socket on which its server listens instead of a port.
+        fate: Counts how often somebody has ended or started its process; whoever did it last decides.
     """
 
     def __init__(self, world: "Stage", name: str, number: int, boot: Boot, *, modules: Modules, fallible: bool) -> None:
@@ -52,11 +53,12 @@ class Host:
         self.process: Process | None = None
         self.fallible = fallible
         self.path: str | None = None
-        self.paused = False
+        self.fate = 0
         self.modules = modules
         self._boot = boot
         self._lives = itertools.count()
         self._port = 0
+        self._pauses: dict[int, None] = {}  # that are not over, by their numbers
         self._costs: dict[str, float | Callable[[], float]] = {}
 
     def __repr__(self) -> str:
@@ -90,15 +92,14 @@ class Host:
             BaseException: What the process has raised while it began; none runs then.
         """
         if self.process is None:
+            self.fate += 1
             self.stack.up = True
-            self.paused = False
             process = self.process = Process(self, next(self._lives))
             try:
                 process.start(self._boot)
             except BaseException:
                 if not process.dead:
-                    self._die()
-                    self.stack.end(process)
+                    self.lose(process)
                 raise
 
     def restart(self) -> None:
@@ -109,6 +110,7 @@ class Host:
 
     def crash(self) -> None:
         """Cut its power: no exit runs, no peer is told, and its disk keeps what was synced."""
+        self.fate += 1
         if self.stack.up:
             self._note("crash")
             self._die()
@@ -117,31 +119,36 @@ class Host:
 
     def kill(self) -> None:
         """Kill its process as SIGKILL does: no exit runs, its sockets are closed, its disk keeps what was flushed."""
+        self.fate += 1
         if self.process is not None:
             self._note("kill")
-            process = self.process
-            self._die()
-            self.stack.end(process)
-            self.files.kill()
+            self.lose(self.process)
 
     def drain(self) -> None:
         """Ask its server to end as SIGTERM does: it answers what is under way first."""
         if self.server is not None and self.process is not None:
             self.server.drain()
 
+    @property
+    def paused(self) -> bool:
+        """Its process does not go on."""
+        return bool(self._pauses)
+
     def pause(self, seconds: float | None = None) -> None:
-        """Let its process not go on, as SIGSTOP does, for so many seconds or until `resume`."""
-        if self.process is not None and not self.paused:
-            self._note("pause")
-            self.paused = True
+        """Let its process not go on, as SIGSTOP does, for so many seconds or until `resume`.
+
+        Of pauses that overlap the last to end counts.
+        """
+        if self.process is not None:
+            number = self.hold()
             if seconds is not None:
-                self.world.after(seconds, self.resume)
+                self.world.after(seconds, self.let_go, number)
 
     def resume(self) -> None:
         """Let its process go on."""
         if self.paused:
             self._note("resume")
-            self.paused = False
+            self._pauses.clear()
             if self.process is not None:
                 self.process.rouse()
                 self.process.catch_up()
@@ -171,12 +178,39 @@ class Host:
 
     # ------------------------------------------------------------ for the world
 
+    def hold(self) -> int:
+        """Begin a pause, and give its number."""
+        if not self.paused:
+            self._note("pause")
+        number = self.world.number()
+        self._pauses[number] = None
+        return number
+
+    def let_go(self, number: int) -> None:
+        """End one pause, unless it is over; the process goes on if that was the last."""
+        if number in self._pauses:
+            if len(self._pauses) == 1:
+                self.resume()
+            else:
+                del self._pauses[number]
+
+    def revive(self, fate: int) -> None:
+        """Start its process again, unless somebody has ended or started it since."""
+        if fate == self.fate:
+            self.restart()
+
+    def lose(self, process: Process) -> None:
+        """Its process is over: close what it has left open, as the kernel does."""
+        self._die()
+        self.stack.end(process)
+        self.files.kill()
+
     def _note(self, kind: str, *details: Any) -> None:
         self.world.note(self.name, kind, *details)
 
     def _die(self) -> None:
         process, self.process = self.process, None
-        self.paused = False
+        self._pauses.clear()
         self.stack.starved.clear()  # the next one has a limit of its own
         if process is not None:
             process.dead = True

@@ -202,9 +202,7 @@ class Process:
         if self.dead:  # it was killed by what it did itself
             return
         self.host._note("exit")
-        host = self.host
-        host._die()
-        host.stack.end(self)
+        self.host.lose(self)
 
     def _fall(self, error: BaseException) -> None:
         """A Doer has raised: that ends a process."""
@@ -212,10 +210,8 @@ class Process:
             return
         self.host._note("exit", type(error).__name__, str(error))
         self._exit()
-        host = self.host
-        host._die()
-        host.stack.end(self)
-        self.world.fail(ProcessDied(f"the process on {host.name} died: {type(error).__name__}: {error}"), error)
+        self.host.lose(self)
+        self.world.fail(ProcessDied(f"the process on {self.host.name} died: {type(error).__name__}: {error}"), error)
 
     def bury(self) -> None:
         """Clear away what is left of it, without any effect on the world."""

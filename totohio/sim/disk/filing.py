@@ -35,9 +35,16 @@ def _error(number: int, path: str, target: str | None = None) -> OSError:
     return OSError(number, os.strerror(number), path, None, target)
 
 
-@dataclass
-class _Failure:
-    """An operation that fails, some times or until the disk is healed."""
+@dataclass(eq=False)
+class Failure:
+    """An operation that fails, some times or until the disk is healed.
+
+    Attributes:
+        operation: "read", "write" or "sync".
+        path: Of the only file or folder for which it fails; None for all.
+        after: How many go well before.
+        times: How many fail; None for all.
+    """
 
     operation: str
     path: str | None
@@ -113,6 +120,7 @@ class SimFiles:
     Attributes:
         capacity: How many bytes fit on the disk, None for any number. A write that does not fit takes what does and
             then raises ENOSPC. The zeros of a hole count too, but making a hole by `truncate` is never refused.
+        filled: The faults that have left no room for another byte, by their index.
     """
 
     def __init__(self, dice: Dice, note: Note | None = None) -> None:
@@ -124,11 +132,12 @@ class SimFiles:
                 and what failed; "sync": the path; "lost": what, where and how much.
         """
         self.capacity: int | None = None
+        self.filled: set[int] = set()
         self._dice = dice
         self._note: Note = note or (lambda kind, *details: None)
         self._tree = Tree(FOLDER_PERMISSIONS & ~UMASK)
         self._open: dict[int, tuple[BufferedFile, _SimRaw]] = {}
-        self._failures: list[_Failure] = []
+        self._failures: list[Failure] = []
         self._numbers = {"file": 0, "handle": 0, "cut": 0, "drop": 0}
 
     # ------------------------------------------------------------ the port
@@ -263,7 +272,7 @@ class SimFiles:
         """Let only so many more bytes fit on the disk."""
         self.capacity = self.used + spare
 
-    def fail(self, operation: str, *, path: StrPath | None = None, after: int = 0, times: int | None = None) -> None:
+    def fail(self, operation: str, *, path: StrPath | None = None, after: int = 0, times: int | None = None) -> Failure:
         """Let an operation fail with EIO.
 
         A read or write that fails does nothing. When the sync of a file fails, some of what was not synced reaches the
@@ -276,17 +285,26 @@ class SimFiles:
             after: How many go well before.
             times: How many fail; until `heal` if None.
 
+        Returns:
+            What `heal` takes to let only this one end.
+
         Raises:
             ValueError: There is no such operation.
         """
         if operation not in OPERATIONS:
             raise ValueError(f"what fails is one of {', '.join(OPERATIONS)}, not {operation!r}")
-        self._failures.append(_Failure(operation, None if path is None else _absolute(path), after, times))
+        failure = Failure(operation, None if path is None else _absolute(path), after, times)
+        self._failures.append(failure)
+        return failure
 
-    def heal(self) -> None:
-        """Let nothing fail any more, and any number of bytes fit."""
-        self._failures.clear()
-        self.capacity = None
+    def heal(self, failure: Failure | None = None) -> None:
+        """Let one failure end; or let nothing fail any more, and any number of bytes fit."""
+        if failure is None:
+            self._failures.clear()
+            self.filled.clear()
+            self.capacity = None
+        elif failure in self._failures:
+            self._failures.remove(failure)
 
     def kill(self) -> None:
         """End the host's program: what was not flushed is lost, and what was open is closed."""
@@ -311,6 +329,8 @@ class SimFiles:
 
     def room(self) -> int | None:
         """How many more bytes fit; None for any number."""
+        if self.filled:
+            return 0
         return None if self.capacity is None else max(0, self.capacity - self.used)
 
     def strike(self, operation: str, path: str) -> None:

@@ -345,8 +345,10 @@ class FilesSuite:
         assert not disk.files.exists(path)
         disk.files.make_folder(path + "/")
         assert disk.files.exists(path)
+        assert not disk.files.plain(path)
         assert disk.files.exists(disk.path("a"))
-        disk.put("a/c", b"kept")
+        assert not disk.files.plain(disk.path("a/c"))
+        assert disk.files.plain(disk.put("a/c", b"kept"))
         disk.files.make_folder(path)
         disk.files.make_folder(disk.path("a"))
         assert disk.get(disk.path("a", "c")) == b"kept"

@@ -46,6 +46,12 @@ def test_an_environment_has_the_machines_files_unless_it_is_given_others(tmp_pat
     assert (tmp_path / "a").read_bytes() == b"abc"
 
 
+def test_a_link_or_a_pipe_is_no_plain_file(disk: KernelDisk) -> None:
+    os.symlink(disk.put("a", b"abc"), disk.path("link"))
+    os.mkfifo(disk.path("pipe"))
+    assert [disk.files.plain(disk.path(name)) for name in ("a", "link", "pipe")] == [True, False, False]
+
+
 def test_permissions_do_not_depend_on_the_umask(disk: KernelDisk) -> None:
     os.umask(0o377)
     with disk.files.open(disk.path("a"), "wb", 0o640) as file:

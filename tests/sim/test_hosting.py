@@ -302,6 +302,14 @@ def test_files_survive_a_kill_as_far_as_they_were_given_to_the_kernel() -> None:
         assert world.call(server, "read") == "written and closed"
 
 
+def test_a_server_that_was_killed_before_it_recorded_anything_can_record_in_that_file_again() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS, record="/recording")
+        server.kill()
+        server.restart()
+        assert server.running
+
+
 def test_a_server_drains_as_in_production() -> None:
     with World(faults="still") as world:
         server = world.server(methods=METHODS)

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
@@ -119,7 +118,7 @@ def create(files: Files, path: str, source: str) -> File:
         SettingsError: There is one with something in it, or there cannot be one.
     """
     try:
-        if files.exists(path) and os.path.isfile(path) and not os.path.islink(path) and not files.size(path):
+        if files.plain(path) and not files.size(path):
             files.remove(path)  # others may have it open already, or may read it
         return files.open(path, "xb", PERMISSIONS)
     except FileExistsError:

@@ -171,6 +171,9 @@ class Files(Protocol):
     def exists(self, path: StrPath) -> bool:
         """Tell whether there is a file or folder."""
 
+    def plain(self, path: StrPath) -> bool:
+        """Tell whether there is a file: neither a folder, nor a device, pipe or link."""
+
     def size(self, path: StrPath) -> int:
         """How long a file is, as far as it was flushed."""
 

@@ -281,6 +281,10 @@ class KernelFiles:
         """Tell whether there is a file or folder."""
         return os.path.exists(path)
 
+    def plain(self, path: StrPath) -> bool:
+        """Tell whether there is a file: neither a folder, nor a device, pipe or link."""
+        return os.path.isfile(path) and not os.path.islink(path)
+
     def size(self, path: StrPath) -> int:
         """How long a file is, as far as it was flushed."""
         return os.stat(path).st_size

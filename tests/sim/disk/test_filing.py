@@ -55,7 +55,7 @@ steps = st.one_of(
     st.tuples(st.just("seek"), st.integers(-100, 1500), st.integers(0, 2)),
     st.tuples(st.just("truncate"), st.none() | sizes),
     st.tuples(st.sampled_from(["tell", "flush", "sync", "close"])),
-    st.tuples(st.sampled_from(["remove", "exists", "make_folder", "list"]), names),
+    st.tuples(st.sampled_from(["remove", "exists", "plain", "make_folder", "list"]), names),
     st.tuples(st.just("rename"), names, names),
 )
 
@@ -70,7 +70,7 @@ def outcomes(files: Files, root: str, script: list[tuple[Any, ...]]) -> list[Any
                 opened = files.open(f"{root}/{arguments[0]}", arguments[1])
                 file.close()
                 file = opened
-            elif what in ("remove", "exists", "make_folder", "list", "rename"):
+            elif what in ("remove", "exists", "plain", "make_folder", "list", "rename"):
                 found.append(getattr(files, what)(*(f"{root}/{name}" for name in arguments)))
             elif what == "write":
                 found.append(file.write(arguments[0] * arguments[1]))

@@ -10,7 +10,6 @@ import errno
 import os
 import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from totohio.base.filing import (
     FILE_PERMISSIONS,
@@ -22,6 +21,7 @@ from totohio.base.filing import (
     check_mode,
 )
 from totohio.sim.disk.disks import Content, Folder, Node, Step, Tree
+from totohio.sim.disk.failing import Failure
 from totohio.sim.seeding import Dice
 
 UMASK = 0o022  # what hosts usually have
@@ -33,34 +33,6 @@ Folders = list[Folder]
 
 def _error(number: int, path: str, target: str | None = None) -> OSError:
     return OSError(number, os.strerror(number), path, None, target)
-
-
-@dataclass(eq=False)
-class Failure:
-    """An operation that fails, some times or until the disk is healed.
-
-    Attributes:
-        operation: "read", "write" or "sync".
-        path: Of the only file or folder for which it fails; None for all.
-        after: How many go well before.
-        times: How many fail; None for all.
-    """
-
-    operation: str
-    path: str | None
-    after: int
-    times: int | None
-
-    def strikes(self, operation: str, path: str) -> bool:
-        """Tell whether this one fails, and count it."""
-        if operation != self.operation or self.path not in (None, path) or self.times == 0:
-            return False
-        if self.after:
-            self.after -= 1
-            return False
-        if self.times is not None:
-            self.times -= 1
-        return True
 
 
 class _SimRaw:
@@ -221,6 +193,13 @@ class SimFiles:
         except OSError:
             return False
         return True
+
+    def plain(self, path: StrPath) -> bool:
+        """Tell whether there is a file: neither a folder, nor a device, pipe or link, of which there are none here."""
+        try:
+            return isinstance(self._node(path), Content)
+        except OSError:
+            return False
 
     def size(self, path: StrPath) -> int:
         """How long a file is, as far as it was flushed."""

@@ -1,12 +1,16 @@
 """``totohio replay`` runs a recording against today's code and shows what is different."""
 
 import json
+import re
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.processes import LONG, until
 from tests.support import Client, World
 from totohio.base.recording import logger
 from totohio.cli import main
@@ -131,7 +135,7 @@ def test_errors_of_methods_are_logged_when_they_are_asked_for(
     [
         (None, "No such file or directory"),
         ("", "it is empty"),
-        ("name: value\n", "line 1: JSON is malformed"),
+        ("name: value\n", "it is no recording: line 1: JSON is malformed"),
     ],
 )
 def test_what_is_no_recording_is_told(
@@ -142,6 +146,23 @@ def test_what_is_no_recording_is_told(
         path.write_text(text)
     assert main(["replay", str(path)]) == 1
     assert capsys.readouterr().err.startswith(f"totohio: {path}: {told}")
+
+
+def test_ctrl_c_ends_it_also_in_a_method_and_tells_where(record: Record, tmp_path: Path) -> None:
+    world = record(two)
+    Path(world.package, "add.py").write_text(
+        "import pathlib\ndef invoke(handler, parameters):\n    pathlib.Path('spinning').touch()\n    while True: pass\n"
+    )
+    words = [sys.executable, "-m", "totohio", "replay", "calls.jsonl"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        until((tmp_path / "spinning").exists, "the method runs")
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=LONG)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert re.fullmatch(r"totohio: interrupted at \w+/add\.py:(3|4) in invoke\n", out)
 
 
 def test_a_recording_has_to_be_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads our output has had enough
         silence()
         return FAILED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        if str(error):  # it says where, as that of a simulation does
+            print(f"totohio: interrupted {error}", file=sys.stderr)
         return INTERRUPTED
     except (UsageError, SettingsError) as error:
         return _fail(error, MISUSED)

@@ -12,6 +12,7 @@ from totohio.sim.clients.calling import CallerDoer, Client, require_script
 from totohio.sim.clients.loading import Load, Loader, poisson
 from totohio.sim.clients.visiting import Workload, perform
 from totohio.sim.hosting import Host
+from totohio.sim.interrupting import Interrupts
 from totohio.sim.processing import Process
 from totohio.sim.profiles import Profile
 from totohio.sim.scheduling import Stuck
@@ -62,6 +63,7 @@ class World(Stage):
         super().__init__(seed, faults=faults, without=without, epoch=epoch, allow=allow)
         self._scripts: dict[int, tuple[Process, str, Future[Any]]] = {}
         self._unbegun: dict[int, None] = {}
+        self._interrupts = Interrupts(self.fail)
         self._names = map("client-{}".format, count(1))
         self._callers: dict[Client, tuple[Process, CallerDoer]] = {}
         self._director: tuple[Process, CallerDoer] | None = None
@@ -70,6 +72,7 @@ class World(Stage):
 
     def __enter__(self) -> Self:
         self.open()
+        self._interrupts.begin()
         return self
 
     def __exit__(
@@ -80,13 +83,18 @@ class World(Stage):
         Raises:
             CheckFailed: An `eventually` does not hold in its time.
             EscapeError: An exit has reached for the real world.
+            KeyboardInterrupt: Ctrl-C has come, though somebody has swallowed it.
             Stuck: There are scripts that had no time to begin.
         """
+        __tracebackhide__ = True
         try:
             if kind is None and self.checks.pending:
                 self.settle()
         finally:
             self.close()
+            self._interrupts.end()
+        if self._interrupts.error is not None and self._interrupts.error is not error:
+            raise self._interrupts.error
         if kind is None:
             self._raise()
             if self._unbegun:

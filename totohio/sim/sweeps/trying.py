@@ -5,19 +5,14 @@ import contextlib
 import inspect
 import logging
 import os
-import signal
 import sys
 import textwrap
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any, Protocol
 
-from totohio.sim.escapes.blaming import Origin, origin_of, shown
 from totohio.sim.pictures.tracing import Trace
 from totohio.sim.profiles import Profile
-from totohio.sim.staging import Stage
 
 # Raised by pytest and unittest not because something is wrong, but because a test shall end.
 VERDICTS = {("builtins", "Skipped"), ("_pytest.outcomes", "XFailed"), ("_pytest.outcomes", "Exit")}
@@ -83,18 +78,17 @@ def attempt(
     __tracebackhide__ = True
     world = factory(seed, faults=faults, without=frozenset(without), **(options or {}))
     error, end = None, 0
-    with _interruptible(world):
-        try:
-            with world:
-                try:
-                    body(world)
-                    world.settle()
-                finally:
-                    end = world.trace.dropped + len(world.trace.entries)
-        except BaseException as caught:
-            if not fails(caught):
-                raise
-            error = caught
+    try:
+        with world:
+            try:
+                body(world)
+                world.settle()
+            finally:
+                end = world.trace.dropped + len(world.trace.entries)
+    except BaseException as caught:
+        if not fails(caught):
+            raise
+        error = caught
     return Trial(
         seed=seed,
         faults=faults,
@@ -105,45 +99,6 @@ def attempt(
         fired=tuple(world.plan.fired),
         sometimes=dict(world.checks.counts),
     )
-
-
-@contextlib.contextmanager
-def _interruptible(world: Any) -> Iterator[None]:
-    """Have Ctrl-C end a run wherever it comes: a server takes what comes within a method for the method's own error."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):
-        yield
-        return
-    caught: list[KeyboardInterrupt] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        __tracebackhide__ = True
-        error = KeyboardInterrupt(f"at {_place(frame)}")
-        caught.append(error)
-        if isinstance(world, Stage):
-            world.fail(error)
-        raise error
-
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if caught:
-        raise caught[0]
-
-
-def _place(frame: FrameType | None) -> str:
-    """Name the line of the user's own code that is being executed, or else the innermost."""
-    frames = []
-    while frame is not None:
-        frames.append(frame)
-        frame = frame.f_back
-    own = (each for each in frames if origin_of(each.f_code.co_filename) is Origin.OWN)
-    found = next(own, frames[0])
-    return f"{shown(found.f_code.co_filename)}:{found.f_lineno} in {found.f_code.co_name}"
 
 
 def fails(error: BaseException) -> bool:

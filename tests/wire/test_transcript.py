@@ -134,14 +134,15 @@ def test_a_last_line_that_was_not_written_to_its_end_is_passed_over(entry: Entry
     ("lines", "told"),
     [
         ([], "it is empty"),
-        ([b"name: value\n"], "line 1: JSON is malformed"),
-        ([b"{}\n"], "line 1: Object missing required field `kind`"),
-        ([b'{"kind":"open","tyme":0.0,"connection":1}\n'], "line 1: expected the start of a recording"),
+        ([b"name: value\n"], "it is no recording: line 1: JSON is malformed"),
+        ([b"{}\n"], "it is no recording: line 1: Object missing required field `kind`"),
+        ([b'{"kind":"open","tyme":0.0,"connection":1}\n'], "it is no recording: line 1: expected the start of one"),
         ([write(START).replace(b'"format":1', b'"format":2')], "line 1: format 2 is not known here, only 1"),
         ([write(START), b'{"kind":"open","tyme":0.0,"connection":"1"}\n'], "line 2: Expected `int`, got `str`"),
         ([write(START), b'{"kind":"open"\n', b""], "line 2: "),
         ([write(START), b"\xff\n"], "line 2: "),
-        ([write(START)[:20]], "line 1: "),
+        ([write(START)[:20]], "it is no recording: line 1: "),
+        ([write(START), write(START)], "line 2: another recording begins, and each is a file of its own"),
     ],
 )
 def test_what_is_no_recording_is_told_with_its_line(lines: list[bytes], told: str) -> None:

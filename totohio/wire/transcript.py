@@ -209,9 +209,13 @@ def read(lines: Iterable[bytes]) -> Iterator[Any]:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if number > 1 and not line.endswith(b"\n"):
                 return
-            raise TranscriptError(f"line {number}: {error}") from None
-        if number == 1 and not isinstance(entry, Started):
-            raise TranscriptError("line 1: expected the start of a recording")
+            raise TranscriptError(f"{'it is no recording: ' if number == 1 else ''}line {number}: {error}") from None
+        if isinstance(entry, Started) is not (number == 1):
+            raise TranscriptError(
+                f"line {number}: another recording begins, and each is a file of its own"
+                if number > 1
+                else "it is no recording: line 1: expected the start of one"
+            )
         if isinstance(entry, Started) and entry.format != FORMAT:
             raise TranscriptError(f"line {number}: format {entry.format} is not known here, only {FORMAT}")
         yield entry

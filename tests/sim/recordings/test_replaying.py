@@ -208,7 +208,7 @@ def test_a_request_that_was_never_answered_is_refused(project: Project) -> None:
 
 def test_what_the_recording_lacks_is_noted(project: Project) -> None:
     entries = project.record(calls)[:-1]
-    assert project.replay(entries).notes == ["the recording has no end: its server was killed"]
+    assert project.replay(entries).notes == ["the recording has no end: its server was killed, or could not write it"]
     full = project.replay([*entries, Stopped(tyme=entries[-1].tyme, why="full")])
     assert full.notes == ["the recording ends where its file was full"]
     requests = [entry for entry in entries if not isinstance(entry, Opened)]

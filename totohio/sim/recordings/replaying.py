@@ -354,7 +354,7 @@ class _Replay:
             found.append(f"no request, and not in the recording, was what came on so many connections: {refused}")
         last = self.entries[-1]
         if not isinstance(last, Stopped):
-            found.append("the recording has no end: its server was killed")
+            found.append("the recording has no end: its server was killed, or could not write it")
         elif last.why == "full":
             found.append("the recording ends where its file was full")
         return found + [f"{text}, or --allow {text.partition('(')[0]}" for text in dict.fromkeys(self.stage.escapes)]

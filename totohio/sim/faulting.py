@@ -137,7 +137,7 @@ def _draw(profile: Profile, dice: Dice) -> list[Fault]:
     drawn, count = [], 0
     for index in range(profile.most):
         count += 1 + int(dice.exponential(profile.gap))
-        seconds = least * (most / least) ** dice.random()  # as likely to be short as to be long
+        seconds = dice.magnitude(least, most)
         drawn.append(Fault(index, count, dice.pick(kinds), seconds, (dice.random(), dice.random())))
     return drawn
 

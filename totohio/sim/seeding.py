@@ -1,8 +1,9 @@
 """Dice: all the chance there is in a simulation, thrown anew in the same way from the same seed.
 
 Only `random.Random.random` and `getrandbits` are asked of Python, whose numbers are the same in every version; what
-is made of them is written here. A seed is a path of words and numbers, so that what one host draws does not depend
-on how much another has drawn.
+is made of them is written here. Logarithms and powers are the machine's, and differ in their last bits from one C
+library or processor to the next, so these are rounded away. A seed is a path of words and numbers, so that what one
+host draws does not depend on how much another has drawn.
 """
 
 import math
@@ -11,6 +12,8 @@ from collections.abc import MutableSequence, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+
+FINE = 2.0**20  # parts of one that are told apart: a last bit that differs matters once in some billion draws
 
 
 class Dice:
@@ -53,7 +56,17 @@ class Dice:
 
     def exponential(self, mean: float) -> float:
         """Give the time until the next of events that come ``mean`` apart on average, and independently."""
-        return -math.log(1.0 - self.random()) * mean
+        return _same(-math.log(1.0 - self.random())) * mean
+
+    def magnitude(self, least: float, most: float) -> float:
+        """Give a number from ``least`` to ``most``, as likely to be of one order of magnitude as of another.
+
+        Raises:
+            ValueError: The least is not above 0.
+        """
+        if not least > 0.0:
+            raise ValueError(f"nothing is an order of magnitude from {least}")
+        return _same((most / least) ** self.random()) * least
 
     def pick(self, items: Sequence[T]) -> T:
         """Give one of them.
@@ -72,3 +85,7 @@ class Dice:
     def bytes(self, size: int) -> bytes:
         """Give that many bytes."""
         return self._bits(size * 8).to_bytes(size, "little") if size else b""
+
+
+def _same(number: float) -> float:
+    return round(number * FINE) / FINE

@@ -117,7 +117,7 @@ class Carrier:
         return self._size(least), self._size(least)
 
     def _size(self, least: int) -> int:
-        return int(least * (BUFFER / least) ** self._dice.random())
+        return int(self._dice.magnitude(least, BUFFER))
 
     def share(self, size: int) -> int:
         """Give how much of ``size`` bytes one call takes or gives."""
@@ -259,7 +259,7 @@ class Carrier:
         base = self._bases.get((one.name, other.name))
         if base is None:
             least, most = latency
-            base = least * (most / least) ** self._dice.random() if least else most
+            base = self._dice.magnitude(least, most) if least else most
             self._bases[one.name, other.name] = self._bases[other.name, one.name] = base
         return base
 

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,6 +147,21 @@ def test_what_is_no_recording_is_told(
         path.write_text(text)
     assert main(["replay", str(path)]) == 1
     assert capsys.readouterr().err.startswith(f"totohio: {path}: {told}")
+
+
+def test_a_large_file_that_is_no_recording_is_not_read_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "disk.img"
+    with path.open("wb") as file:
+        file.truncate(128 << 20)
+    tracemalloc.start()
+    try:
+        assert main(["replay", str(path)]) == 1
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    assert capsys.readouterr().err.startswith(f"totohio: {path}: it is no recording: line 1: ")
 
 
 def test_ctrl_c_ends_it_also_in_a_method_and_tells_where(record: Record, tmp_path: Path) -> None:

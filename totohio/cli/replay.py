@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from totohio.sim.recordings.replaying import Report
 
 DIFFERS = 1  # the exit status
+HEAD = 1 << 20  # bytes that a first line may have: what has more is something else, and perhaps larger than the memory
 VERDICTS = REPRODUCED, DIFFERING, _ = ("reproduced", "differing", "refused")
 
 
@@ -54,7 +56,8 @@ def _run(order: Order) -> int:
     path, *conf = order.words
     try:
         with open(path, "rb") as file:
-            entries = list(read(file))
+            first = file.readline(HEAD)
+            entries = list(read(itertools.chain([first] if first else [], file)))
     except OSError as error:
         raise TotohioError(f"{path}: {error.strerror or error}") from None
     except TotohioError as error:

@@ -363,6 +363,14 @@ def test_an_always_that_fails_ends_the_run_at_that_moment() -> None:
         assert world.tyme == 5.0
 
 
+def test_a_predicate_that_lets_time_pass_is_told_so() -> None:
+    with World(faults="still") as world:
+        server = world.server(methods=METHODS)
+        world.always("it answers", lambda: world.call(server, "add", {"a": 1}) == 2)
+        with pytest.raises(CheckFailed, match="a predicate cannot let time pass"):
+            world.run(1.0)
+
+
 def test_an_eventually_waits_for_the_end_of_faults() -> None:
     with World(faults="still") as world:
         server = world.server(methods=METHODS)
@@ -403,6 +411,14 @@ def test_a_server_has_its_settings_from_the_call_and_none_from_the_environment(m
         server = world.server(methods=METHODS, max_headers=7)
         assert server.server is not None
         assert (server.server.settings.max_headers, server.server.settings.max_batch) == (7, 10_000)
+
+
+def test_a_server_on_a_unix_socket_is_out_of_reach_for_clients_on_other_hosts() -> None:
+    with World() as world:
+        server = world.server(methods=METHODS, uds="/run/socket")
+        with pytest.raises(TotohioError, match="server listens on /run/socket, which no other host can reach"):
+            world.client(server)
+        assert list(world.hosts) == ["server"]
 
 
 def test_tls_is_refused(tmp_path: Path) -> None:

@@ -117,10 +117,15 @@ class World(Stage):
             server: Where it connects to.
             name: Of its host; without it, client-1 and so on.
             timeout: Seconds that it waits for a reply; zero for ever, None is a minute.
+
+        Raises:
+            TotohioError: The server listens on a Unix socket of its own host.
+            ValueError: There is a host of that name.
         """
+        address = self._address(server)
         name = name or self._vacant(self._names)
         caller = self._caller(name)
-        client = caller[1].client(self._address(server), name=name, timeout=timeout, observer=partial(self.note, name))
+        client = caller[1].client(address, name=name, timeout=timeout, observer=partial(self.note, name))
         self._callers[client] = caller
         return client
 
@@ -182,7 +187,11 @@ class World(Stage):
 
     @staticmethod
     def _address(server: Host | tuple[str, int] | str) -> tuple[str, int] | str:
-        return server if not isinstance(server, Host) else server.path or (server.name, server.port)
+        if not isinstance(server, Host):
+            return server
+        if server.path is not None:
+            raise TotohioError(f"{server.name} listens on {server.path}, which no other host can reach: use a port")
+        return server.name, server.port
 
     def visit(self, server: Host, script: Workload, *, clients: int = 1, timeout: float | None = None) -> list[Any]:
         """Have clients do the same work at once, and give what they return; `totohio.sim.visit` is its twin.
@@ -229,13 +238,14 @@ class World(Stage):
             timeout: Seconds that each waits for its reply; zero for ever, None is a minute.
             name: Of the host that they come from; without it, load, load-2 and so on.
         """
+        address = self._address(server)
         name = name or self._vacant(chain(["load"], map("load-{}".format, count(2))))
         process, caller = self._caller(name)
         load = Load()
         loader = Loader(
             caller=caller,
             clock=lambda: self.tyme,
-            client=lambda: caller.client(self._address(server), name=name, timeout=timeout),
+            client=lambda: caller.client(address, name=name, timeout=timeout),
             load=load,
         )
         gaps = poisson(self.dice.branch("load", name), rate)

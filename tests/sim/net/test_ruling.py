@@ -1,6 +1,7 @@
 """Whom the rules of the simulated network concern, and what they say."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -138,3 +139,18 @@ def test_only_data_counts_for_the_nth_and_only_beginnings_are_refused() -> None:
         assert nth.verdict(kind) == 0.0
         assert (refused.verdict(kind) != 0.0) == (kind == "syn")
     assert [nth.verdict("data") != 0.0 for _ in range(4)] == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda: delay(-1.0),
+        lambda: delay(math.inf),
+        lambda: drop(probability=2.0),
+        lambda: drop(probability=math.nan),
+        lambda: reset_nth(0),
+    ],
+)
+def test_a_rule_that_could_never_hold_is_refused(rule: Callable[[], Rule]) -> None:
+    with pytest.raises(ValueError, match="not "):
+        rule()

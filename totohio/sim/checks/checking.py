@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from totohio.base.errors import TotohioError
 from totohio.sim.pictures.tracing import Trace
 
 Predicate = Callable[[], Any]
@@ -63,7 +64,7 @@ class Checks:
         counts: How often each ``sometimes`` held, also those that were asked and never did.
     """
 
-    __slots__ = ("_always", "_healed", "_promises", "_world", "counts")
+    __slots__ = ("_always", "_asking", "_healed", "_promises", "_world", "counts")
 
     def __init__(self, world: Watched) -> None:
         self.counts: dict[str, int] = {}
@@ -71,6 +72,7 @@ class Checks:
         self._always: list[tuple[str, Predicate]] = []
         self._promises: list[_Promise] = []
         self._healed = False
+        self._asking = False
 
     def always(self, name: str, predicate: Predicate) -> None:
         """Have it fail the run when a predicate does not hold after some step from now on."""
@@ -106,7 +108,10 @@ class Checks:
 
         Raises:
             CheckFailed: Something does not hold that should.
+            TotohioError: A predicate does more than to look.
         """
+        if self._asking:
+            raise TotohioError("a predicate cannot let time pass, or start hosts: it only looks")
         if self._always:
             for name, predicate in self._always:
                 if not self._ask("always", name, predicate):
@@ -154,12 +159,15 @@ class Checks:
         self._promises = waiting
 
     def _ask(self, check: str, name: str, predicate: Predicate) -> bool:
+        self._asking = True
         try:
             return bool(predicate())
         except Exception as error:
             self._note(check, name, "raised")
             text = f"cannot be told at tyme {self._world.tyme:.6g}: {type(error).__name__}: {error}"
             raise CheckFailed(check, name, text, self._world.tyme) from error
+        finally:
+            self._asking = False
 
     def _note(self, check: str, name: str, word: str) -> None:
         self._world.trace.note(self._world.tyme, "", "check", name, check, word)

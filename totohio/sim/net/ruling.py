@@ -6,6 +6,7 @@ what they are, a `Host` or a client, or by their name; None stands for every hos
 otherwise, and never concern what a host sends to itself.
 """
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -121,6 +122,8 @@ class Drop(Rule):
 
     def __init__(self, one: Place, other: Place, probability: float, dice: "Dice | None") -> None:
         super().__init__(one, other)
+        if not 0.0 <= probability <= 1.0:
+            raise ValueError(f"a probability is from 0 to 1, not {probability}")
         self._probability = probability
         self._dice = dice
 
@@ -146,6 +149,8 @@ class Delay(Rule):
 
     def __init__(self, one: Place, other: Place, seconds: float) -> None:
         super().__init__(one, other)
+        if not 0.0 <= seconds < math.inf:
+            raise ValueError(f"a segment takes seconds from 0 on, not {seconds}, longer")
         self._seconds = seconds
 
     def title(self) -> str:
@@ -162,6 +167,8 @@ class Nth(Rule):
 
     def __init__(self, number: int, one: Place, other: Place) -> None:
         super().__init__(one, other)
+        if number < 1:
+            raise ValueError(f"segments are counted from 1, not {number}")
         self._number = number
         self._seen = 0
 
@@ -205,17 +212,29 @@ def hold(one: Place, other: Place = None) -> Rule:
 
 
 def drop(one: Place = None, other: Place = None, probability: float = 1.0, *, dice: Any = None) -> Rule:
-    """Segments between two places are lost with this probability; TCP sends them again after a while."""
+    """Segments between two places are lost with this probability; TCP sends them again after a while.
+
+    Raises:
+        ValueError: That is no probability.
+    """
     return Drop(one, other, probability, dice)
 
 
 def delay(seconds: float, one: Place = None, other: Place = None) -> Rule:
-    """Segments between two places take so many seconds longer."""
+    """Segments between two places take so many seconds longer.
+
+    Raises:
+        ValueError: They are negative, or without an end: that is what `hold` is for.
+    """
     return Delay(one, other, seconds)
 
 
 def reset_nth(number: int, one: Place = None, other: Place = None) -> Rule:
-    """The n-th segment of data between two places, counted from 1, breaks its connection."""
+    """The n-th segment of data between two places, counted from 1, breaks its connection.
+
+    Raises:
+        ValueError: There is no such number.
+    """
     return Nth(number, one, other)
 
 

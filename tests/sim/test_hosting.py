@@ -176,6 +176,30 @@ def test_what_a_process_does_after_its_death_is_not_its_successors_doing(fail: b
         assert lives == []
 
 
+def test_what_a_process_does_after_its_death_reaches_nobody() -> None:
+    notes: list[str] = []
+
+    def invoke(handler: Any, parameters: Any) -> str:
+        server.kill()
+        handler.environment.files.open("/notes", "wb").close()
+        for act in (lambda: network.listen(("", 80), backlog=1), lambda: network.connect(("server", 8888))):
+            try:
+                act()
+            except OSError as error:
+                notes.append(error.strerror or "")
+        return "a reply"
+
+    with World(faults="still") as world:
+        server = world.server(methods={"die": invoke})
+        assert server.process is not None
+        network = server.process.environment.network
+        answer = world.spawn(attempt(world.client(server), "die"))
+        world.run()
+        assert answer.result() == "ConnectionResetError"
+        assert notes == ["Network is down", "Network is down"]
+        assert not server.files.exists("/notes")
+
+
 def test_an_interrupt_by_the_person_before_it_is_no_fault_of_a_process() -> None:
     class Interrupted(Doer):
         def recur(self, tyme: float) -> bool:

@@ -214,6 +214,7 @@ class Host:
         self.stack.starved.clear()  # the next one has a limit of its own
         if process is not None:
             process.dead = True
+            process.environment.files = SimFiles(process.dice.branch("lost"))  # for what it does in this cycle still
             self.world.mourn(process)
 
     def _charge(self) -> None:

@@ -243,16 +243,19 @@ class SimNetwork:
         """Listen on a port of the host, at whatever address; or on a path.
 
         Raises:
-            OSError: The port or path is in use, or there is no descriptor.
+            OSError: The port or path is in use, or there is no descriptor; or the process is dead.
         """
+        self._live()
         return self._stack.listen(self._process, address, backlog)
 
     def connect(self, address: Address) -> SimSocket:
         """Begin a connection to a port of a host, by its name or address; or to a path.
 
         Raises:
-            OSError: There is no such host or port, or nobody listens on the path; or there is no descriptor.
+            OSError: There is no such host or port, or nobody listens on the path; or there is no descriptor, or the
+                process is dead.
         """
+        self._live()
         return self._stack.net.connect(self._process, address)
 
     def queued(self, sock: Any) -> int:
@@ -262,3 +265,7 @@ class SimNetwork:
     def descriptors(self) -> int:
         """Tell how many sockets the process may have open."""
         return self._stack.limit
+
+    def _live(self) -> None:
+        if self._process.dead:  # and is in the cycle in which it was killed
+            raise failure(errno.ENETDOWN)

@@ -1,5 +1,6 @@
 """The World: virtual time, scripts, and the same again from the same seed."""
 
+import gc
 import logging
 import math
 import os
@@ -49,6 +50,34 @@ def test_the_same_seed_gives_the_same_run(faults: str) -> None:
 
     for seed in range(10):
         assert run(seed) == run(seed)
+
+
+def test_what_becomes_of_garbage_when_a_world_is_over_is_no_part_of_its_trace() -> None:
+    def invoke(handler: Any, parameters: object) -> None:
+        def waiting(garbage: list[Any]) -> Script:
+            try:
+                yield
+            finally:
+                handler.environment.files.open("/late", "wb").close()
+                handler.environment.network.listen(("", 9999), backlog=1).close()
+                handler.environment.network.connect(("server", 9999)).close()
+                closed.append(True)
+
+        garbage: list[Any] = []
+        garbage.append(waiting(garbage))
+        next(garbage[0])
+
+    closed: list[bool] = []
+    gc.disable()
+    try:
+        with World(faults="still") as world:
+            world.call(world.server(methods={"litter": invoke}), "litter")
+        digest = world.trace.digest()
+        gc.collect()
+    finally:
+        gc.enable()
+    assert closed == [True]
+    assert world.trace.digest() == digest
 
 
 def test_other_seeds_give_other_runs() -> None:

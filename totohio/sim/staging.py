@@ -79,6 +79,7 @@ class Stage(Schedule):
         self._raised = 0  # escapes that somebody has been told of
         self._log = _Log(self)
         self._closed = False
+        self._over = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.seed} at {self.tyme:.6f} s>"
@@ -101,6 +102,9 @@ class Stage(Schedule):
         for process in self.graves:
             process.bury()
         self._log.close()
+        self._over = True
+        for host in self.hosts.values():
+            host.stack.mute()
 
     # ------------------------------------------------------------ hosts
 
@@ -223,7 +227,9 @@ class Stage(Schedule):
     # ------------------------------------------------------------ for its parts
 
     def note(self, host: str, kind: str, *details: Any) -> None:
-        """Write into the trace."""
+        """Write into the trace, unless the world is over: when its garbage is collected is no part of its history."""
+        if self._over:
+            return
         self.trace.note(self.tyme + self.lag, host, kind, *details)
 
     def fail(self, error: BaseException, cause: BaseException | None = None) -> None:

@@ -51,12 +51,16 @@ class Stack:
         self._port = FIRST_PORT
         self._world = net.world
         self._name = host.name
-        self._write = net.world.trace.note
+        self._write: Callable[..., None] = net.world.trace.note
 
     def note(self, kind: str, *details: "Detail") -> None:
         """Write into the trace."""
         world = self._world
         self._write(world.tyme + world.lag, self._name, kind, *details)
+
+    def mute(self) -> None:
+        """Write nothing into the trace any more: the world is over."""
+        self._write = _nothing
 
     def room(self) -> bool:
         """Tell whether a process may open another socket."""
@@ -174,3 +178,7 @@ class Stack:
         self.leaving.clear()
         self._ports.clear()
         self.open = 0
+
+
+def _nothing(*_: Any) -> None:
+    """Do nothing."""

@@ -39,6 +39,7 @@ class Host:
         process: What runs on it, None when nothing does.
         fallible: Drawn faults may crash, kill and pause it.
         path: The path of a Unix socket on which its server listens instead of a port.
+        paused: Its process does not go on.
         fate: Counts how often somebody has ended or started its process; whoever did it last decides.
     """
 
@@ -53,6 +54,7 @@ class Host:
         self.process: Process | None = None
         self.fallible = fallible
         self.path: str | None = None
+        self.paused = False
         self.fate = 0
         self.modules = modules
         self._boot = boot
@@ -129,11 +131,6 @@ class Host:
         if self.server is not None and self.process is not None:
             self.server.drain()
 
-    @property
-    def paused(self) -> bool:
-        """Its process does not go on."""
-        return bool(self._pauses)
-
     def pause(self, seconds: float | None = None) -> None:
         """Let its process not go on, as SIGSTOP does, for so many seconds or until `resume`.
 
@@ -148,7 +145,7 @@ class Host:
         """Let its process go on."""
         if self.paused:
             self._note("resume")
-            self._pauses.clear()
+            self._forget_pauses()
             if self.process is not None:
                 self.process.rouse()
                 self.process.catch_up()
@@ -182,6 +179,7 @@ class Host:
         """Begin a pause, and give its number."""
         if not self.paused:
             self._note("pause")
+            self.paused = True
         number = self.world.number()
         self._pauses[number] = None
         return number
@@ -210,12 +208,16 @@ class Host:
 
     def _die(self) -> None:
         process, self.process = self.process, None
-        self._pauses.clear()
+        self._forget_pauses()
         self.stack.starved.clear()  # the next one has a limit of its own
         if process is not None:
             process.dead = True
             process.environment.files = SimFiles(process.dice.branch("lost"))  # for what it does in this cycle still
             self.world.mourn(process)
+
+    def _forget_pauses(self) -> None:
+        self.paused = False
+        self._pauses.clear()
 
     def _charge(self) -> None:
         """Have calls of methods take the time that was said."""

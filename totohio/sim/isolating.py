@@ -23,13 +23,8 @@ Source = Callable[..., Any] | str
 Hooks = tuple[BeforeHandler | None, AfterHandler | None]
 
 
-def hooks() -> Hooks:
-    """Give the before and after handlers that stand in their class now, for all processes."""
-    return TotoHandler._before, TotoHandler._after
-
-
 def hook(others: Hooks) -> None:
-    """Put others there."""
+    """Have these be the before and after handlers of whatever process runs."""
     before, after = others
     TotoHandler.set_before_handler(before)
     TotoHandler.set_after_handler(after)

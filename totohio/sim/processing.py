@@ -4,13 +4,14 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from totohio.app.handling import TotoHandler
 from totohio.app.serving import TotoServer
 from totohio.base.environing import Environment, activate
 from totohio.net.polling import PollingDoist
 from totohio.sim.burying import bury
 from totohio.sim.clocking import SimMinter
 from totohio.sim.escapes.guarding import here
-from totohio.sim.isolating import Hooks, hook, hooks
+from totohio.sim.isolating import Hooks, hook
 from totohio.sim.net.networking import SimNetwork
 from totohio.sim.working import SimThreads
 from totohio.work.queues import beforehand
@@ -248,7 +249,7 @@ class Turn:
         world.ident = process.ident if self._ident is None else self._ident
         self._active = activate(process.environment)  # for task queues that Doers beside a server use
         process.modules.enter()
-        self._hooks = before = hooks()
+        self._hooks = before = TotoHandler._before, TotoHandler._after
         if process.hooks is not None and process.hooks != before:
             hook(process.hooks)
         world.watch.enter(process.host.name)
@@ -257,10 +258,10 @@ class Turn:
         process = self._process
         world = process.world
         world.watch.leave()
-        after = hooks()
-        if process.hooks is not None or after != self._hooks:
-            process.hooks = after
-            if after != self._hooks:
+        before, after = self._hooks
+        if process.hooks is not None or TotoHandler._before is not before or TotoHandler._after is not after:
+            process.hooks = TotoHandler._before, TotoHandler._after
+            if process.hooks != self._hooks:
                 hook(self._hooks)
         process.modules.leave()
         activate(self._active)

@@ -103,3 +103,8 @@ def test_a_disk_that_the_test_breaks_stays_so_whatever_was_drawn(kind: str) -> N
         assert not works(server.files.open("/notes").read)
         server.files.heal()
         assert works(write)
+
+
+def test_a_kind_of_fault_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"faults: expected some of reset, .*, disk_error, got 'crsh'"):
+        Profile(name="mine", faults={"crsh": 1})

@@ -28,6 +28,9 @@ class Profile:
         most: How many faults there are at most.
         seconds: How long a fault lasts, least and most.
         faults: The weight of each kind of fault.
+
+    Raises:
+        ValueError: There is no such kind.
     """
 
     name: str
@@ -42,6 +45,11 @@ class Profile:
     most: int = 0
     seconds: tuple[float, float] = (0.001, 30.0)
     faults: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for kind in self.faults:
+            if kind not in ALL_FAULTS:
+                raise ValueError(f"faults: expected some of {', '.join(ALL_FAULTS)}, got {kind!r}")
 
 
 NETWORK_FAULTS = {"reset": 4, "partition": 3, "isolate": 2, "slow": 3, "hold": 2, "refuse": 1, "pause": 3}

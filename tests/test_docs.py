@@ -178,6 +178,12 @@ def test_the_ledger_is_the_one_that_the_tutorial_begins_with() -> None:
     assert kept.items() <= shown.items()
 
 
+def test_the_design_names_every_doer_that_a_server_is_made_of() -> None:
+    [tree] = [block.text for block in blocks(ROOT / "docs" / "design.md") if "TotoDoer" in block.text]
+    source = (ROOT / "totohio" / "app" / "building.py").read_text("utf-8")
+    assert set(re.findall(r"\b(\w+Doer)\(", source)) <= set(re.findall(r"\w+", tree))
+
+
 def test_the_names_of_what_is_masked_are_all_told() -> None:
     assert set(NAMES) <= words(ROOT / "docs" / "howto" / "record.md")
 

@@ -147,6 +147,21 @@ def test_bank(world, bank):
         )
 
 
+def test_a_breakpoint_stops_only_where_somebody_watches(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    (tmp_path / "test_luck.py").write_text(HEAD + "@sim(seeds=3)\ndef test_luck(world):\n    breakpoint()\n")
+    assert main(["sim", "test_luck.py"]) == 0
+    assert capfd.readouterr().out.endswith(": none fails\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "totohio", "sim", "test_luck.py", "--seed", "1"],
+        input="p world.seed * 1000\nc\n",
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=LONG,
+        check=True,
+    )
+    assert "1000\n" in done.stdout
+
+
 def test_a_test_that_skips_does_not_fail(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     source = "@sim(seeds=20)\ndef test_tide(world):\n    pytest.skip('not at low tide')\n"
     (tmp_path / "test_tide.py").write_text(HEAD + source)

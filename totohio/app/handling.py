@@ -218,10 +218,9 @@ class TotoHandler(Sender):
             redirects = method.marks.redirects if method is not None else None
             url = redirects.target(error) if redirects is not None else None
             if redirects is not None and url is not None:
+                # Others are expected too, or they would have no URL of their own.
                 if isinstance(error, TotoException) or redirects.known(error) is None:
-                    self._dispatcher.note(
-                        error, self
-                    )  # others are expected too, or they would have no URL of their own
+                    self._dispatcher.note(error, self)
                 self.redirect(url)
             else:
                 self._reply_error(error)

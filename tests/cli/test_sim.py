@@ -162,6 +162,16 @@ def test_a_breakpoint_stops_only_where_somebody_watches(tmp_path: Path, capfd: p
     assert "1000\n" in done.stdout
 
 
+def test_a_test_that_is_meant_to_fail_does_not_fail(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    tail = "\n@sim(seeds=3)\ndef test_last(world):\n    pass\n"
+    (tmp_path / "test_luck.py").write_text(SEVEN.replace("@sim", "@pytest.mark.xfail\n@sim") + tail)
+    assert main(["sim", "test_luck.py"]) == 0
+    assert re.fullmatch(r"11 seeds in .*: none fails\n", capfd.readouterr().out)
+    (tmp_path / "test_luck.py").write_text(SEVEN.replace("@sim", "@pytest.mark.xfail(raises=OSError)\n@sim") + tail)
+    assert main(["sim", "test_luck.py", "--jobs", "2"]) == 1
+    assert "fails with seed 7:" in capfd.readouterr().out
+
+
 def test_a_test_that_skips_does_not_fail(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     source = "@sim(seeds=20)\ndef test_tide(world):\n    pytest.skip('not at low tide')\n"
     (tmp_path / "test_tide.py").write_text(HEAD + source)

@@ -63,7 +63,7 @@ class Job:
         total: How many seeds it is going to do; None until it has said so.
         done: How many it has done.
         tests: How many simulated tests it has found.
-        failed: Its sweep has told of a failure, so pytest need not.
+        failed: The test that it is at, if its sweep has told of a failure, so that pytest need not; or "".
         finished: It has come to its regular end.
     """
 
@@ -78,7 +78,7 @@ class Job:
         """
         self.total: int | None = None
         self.tests = 0
-        self.failed = False
+        self.failed = ""
         self.finished = False
         self._watched = watched
         self._done: Counter[str] = Counter()
@@ -175,6 +175,7 @@ class Distribution:
         self.stopped: list[str] = []
         self.tallies: dict[str, Tally] = {}
         self._kinds: dict[tuple[str, str], Failure] = {}
+        self._certain = False  # something is wrong, and no test that was meant to fail
         self._orders = orders
         self._watched = watched
         self._clock = Clock()
@@ -249,7 +250,7 @@ class Distribution:
                 for item in job.news():
                     self._take(job, item)
             shown(self)
-            if (self.failures or self.broken) and not (self._orders.keep_going or self._watched):
+            if self._certain and not (self._orders.keep_going or self._watched):
                 return
             if running:
                 self._clock.sleep(MOMENT)
@@ -268,7 +269,7 @@ class Distribution:
         if "misused" in item:
             self.misused = item["misused"]
         elif "failure" in item:
-            job.failed = True
+            job.failed = item["test"]
             self._fail(item["test"], item["seed"], item["kind"], item["failure"])
         elif "runs" in item:
             tally = self.tallies.setdefault(item["test"], Tally())
@@ -279,7 +280,10 @@ class Distribution:
         elif "ended" in item:
             if item["broken"] is not None and not (item["ended"] == "call" and job.failed):
                 self.broken.append(f"{item['test']}:\n{item['broken']}")
-            job.failed = False
+            if item["broken"] is None and job.failed:  # it was meant to: pytest calls that an xfail
+                self._forget(job.failed)
+            self._certain = bool(self.failures or self.broken)
+            job.failed = ""
 
     def _fail(self, test: str, seed: int, kind: str, report: str | None) -> None:
         known = self._kinds.get((test, kind))
@@ -290,6 +294,10 @@ class Distribution:
         elif report is not None:
             failure = self._kinds[test, kind] = Failure(test, [seed], report)
             self.failures.append(failure)
+
+    def _forget(self, test: str) -> None:
+        self.failures = [failure for failure in self.failures if failure.test != test]
+        self._kinds = {kind: failure for kind, failure in self._kinds.items() if failure.test != test}
 
     def never(self) -> Iterator[tuple[str, str, int]]:
         """Give tests, names and numbers of runs of what never held in a whole sweep."""

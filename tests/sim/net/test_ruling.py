@@ -141,6 +141,30 @@ def test_only_data_counts_for_the_nth_and_only_beginnings_are_refused() -> None:
     assert [nth.verdict("data") != 0.0 for _ in range(4)] == [False, True, False, False]
 
 
+@pytest.mark.parametrize("rule", [drop(probability=0.5), reset_nth(2)])
+def test_a_rule_that_holds_in_one_world_after_the_other_knows_nothing_of_the_first(rule: Rule) -> None:
+    seen = []
+    for _ in range(2):
+        other = SimBench(seed=1)
+        other.world.net.add(rule)
+        assert other.world.plan.unfired == [rule]
+        ours, _ = other.pair()
+        found = []
+        for _ in range(4):
+            other.world.net.remove(rule)
+            other.world.net.add(rule)
+            try:
+                ours.send(b"hello")
+            except OSError as error:
+                found.append(error.errno)
+            other.settle()
+            found.append(rule.hits)
+        other.close()
+        seen.append(found)
+    assert seen[0] == seen[1]
+    assert seen[0][-1] > 0
+
+
 @pytest.mark.parametrize(
     "rule",
     [

@@ -67,7 +67,7 @@ class Net(Carrier):
         self.world.note("", "rule", str(rule))
         if rule not in self.world.plan.authored:
             self.world.plan.author(rule)
-        rule.added(self)
+            rule.added(self)
         self.rules.append(rule)
 
     def remove(self, rule: Rule) -> None:

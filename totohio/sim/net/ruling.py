@@ -68,7 +68,8 @@ class Rule:
         return type(self).__name__.lower()
 
     def added(self, net: "Net") -> None:
-        """It holds from now on."""
+        """It holds for the first time in a world; it knows nothing of others in which it has."""
+        self.hits = 0
 
     def judge(self, sock: SimSocket, source: "Host", target: "Host", kind: str) -> float:
         """Say what happens to a segment: 0, a delay in seconds, `BLOCK`, `HOLD` or `RESET`.
@@ -125,12 +126,12 @@ class Drop(Rule):
         if not 0.0 <= probability <= 1.0:
             raise ValueError(f"a probability is from 0 to 1, not {probability}")
         self._probability = probability
-        self._dice = dice
+        self._given = self._dice = dice
 
     def added(self, net: "Net") -> None:
-        """Take dice from the world."""
-        if self._dice is None:
-            self._dice = net.world.dice.branch("drop", len(net.world.plan.authored))
+        """Take dice from the world unless it was given some."""
+        super().added(net)
+        self._dice = self._given or net.world.dice.branch("drop", len(net.world.plan.authored))
 
     def title(self) -> str:
         """What it does."""
@@ -170,6 +171,11 @@ class Nth(Rule):
         if number < 1:
             raise ValueError(f"segments are counted from 1, not {number}")
         self._number = number
+        self._seen = 0
+
+    def added(self, net: "Net") -> None:
+        """Begin to count."""
+        super().added(net)
         self._seen = 0
 
     def title(self) -> str:

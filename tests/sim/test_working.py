@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from totohio import TaskQueue
+from totohio import TaskQueue, TotoServer
+from totohio.base.doing import Doer
 from totohio.sim.clients.asking import Client
+from totohio.sim.isolating import Modules, folder, package
+from totohio.sim.processing import Process
 from totohio.sim.worlding import Script, World
 
 QUEUE = (
@@ -119,6 +122,32 @@ def test_queues_of_a_module_that_all_processes_share_serve_each_of_them(
                 assert [world.call(server, "add") for server in servers] == [[3, 7], [3, 7]]
     finally:
         sys.modules.pop("queues_of_test", None)
+
+
+def test_two_servers_of_one_process_have_task_queues_of_their_own() -> None:
+    with World(faults="still") as world:
+        package("beside", {"queue": QUEUE})
+        servers: list[TotoServer] = []
+
+        def boot(process: Process) -> list[Doer]:
+            for port, environment in ((80, process.environment), (81, process.another())):
+                servers.append(TotoServer(method_module="beside", port=port, environment=environment))
+            return [doer for server in servers for doer in server.doers]
+
+        host = world.host("mine", boot, modules=Modules(("beside",), (folder("beside"),)))
+        world.takes("q", 1.0)
+
+        def script(client: Client) -> Script:
+            return (yield client.call("queue", {}))
+
+        servers[1].drain()
+        world.run(20.0)
+        answer = world.spawn(script(world.client((host.name, 80))))
+        world.run()
+        assert answer.result() == [False, 1.0]
+        servers[0].drain()
+        world.run(20.0)
+        assert not host.running
 
 
 def test_a_task_can_be_given_before_the_server_runs() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from totohio.app.handling import TotoHandler
@@ -27,7 +28,7 @@ class Process:
     """One life of what runs on a host.
 
     Attributes:
-        environment: Its seams to the world.
+        environment: Its seams to the world; for one server, `another` is for each further one.
         doist: Runs its Doers.
         server: The TotoServer among them, if there is one.
         dead: It is over.
@@ -119,6 +120,10 @@ class Process:
             world.at(self.busy, self.outside, self._end)
         else:
             self._end()
+
+    def another(self) -> Environment:
+        """Give an Environment for another server in this process: each has task queues of its own."""
+        return replace(self.environment, threads=SimThreads(self), shared={})
 
     def do(self, function: Callable[..., Any], *args: Any) -> None:
         """Call something as this process, between its cycles."""

@@ -54,7 +54,7 @@ class SimThreads:
         """
         if size < 1:
             raise ValueError(f"a pool needs at least 1 thread, not {size}")
-        pool = SimPool(self._process, name, size)
+        pool = SimPool(self._process, self, name, size)
         self.pools.append(pool)
         return pool
 
@@ -62,10 +62,11 @@ class SimThreads:
 class SimPool:
     """A few simulated threads with one queue."""
 
-    def __init__(self, process: "Process", name: str, size: int) -> None:
+    def __init__(self, process: "Process", threads: SimThreads, name: str, size: int) -> None:
         self.name = name
         self.size = size
         self._process = process
+        self._threads = threads
         self._waiting: deque[Task] = deque()
         self._running = 0
         self._closed = False
@@ -132,7 +133,7 @@ class SimPool:
         process.world.note(process.host.name, "task", name, bool(good))
         future = task[0]
         with process.thread():
-            process.environment.threads.deliver(future.set_result if good else future.set_exception, value)
+            self._threads.deliver(future.set_result if good else future.set_exception, value)
             self._take()
 
 

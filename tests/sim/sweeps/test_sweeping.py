@@ -232,9 +232,10 @@ def test_garbage_is_not_collected_in_a_run_but_between_runs():
         assert len(gone) == before
 
     assert gc.isenabled()
+    frozen = gc.get_freeze_count()
     toy(body, seeds=100)
     assert gc.isenabled()
-    assert gc.get_freeze_count() == 0
+    assert gc.get_freeze_count() <= frozen
     assert states == {False}
     assert len(gone) > 60
 

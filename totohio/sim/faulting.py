@@ -84,10 +84,6 @@ class Plan:
         """The test has set a rule."""
         self.authored.append(rule)
 
-    def hit(self, rule: Rule) -> None:
-        """A rule has met a segment that it does something to."""
-        rule.hits += 1
-
     def tick(self, count: int) -> None:
         """Another segment is sent: let those faults strike whose turn it is."""
         while count >= self._next:
@@ -157,16 +153,8 @@ def _reset(world: "Stage", fault: Fault) -> bool:
 
 def _rule(world: "Stage", fault: Fault, rule: Rule) -> bool:
     fault.hit = str(rule).removeprefix(f"{rule.title()} ")
-    world.net.rules.append(rule)
-
-    def end() -> None:
-        if rule in world.net.rules:
-            world.net.rules.remove(rule)
-            world.note("", "heal", str(rule))
-            if rule.holds:
-                world.net.flush()
-
-    world.until_healed(fault.seconds, end)
+    world.net.rules.append(rule)  # not with `add`: the test has not planned it
+    world.until_healed(fault.seconds, partial(world.net.remove, rule))
     return True
 
 

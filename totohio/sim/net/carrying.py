@@ -245,7 +245,7 @@ class Carrier:
         for rule in self.rules:
             verdict = rule.judge(sock, source, target, kind)
             if verdict:
-                self.world.plan.hit(rule)
+                rule.hits += 1
                 if verdict < 0.0:
                     return verdict
                 extra += verdict

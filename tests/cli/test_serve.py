@@ -25,6 +25,11 @@ def invoke(handler, parameters):
     yield 0.5
     return parameters["n"]
 """
+LONG = """
+def invoke(handler, parameters):
+    print("started", flush=True)
+    yield 3600.0
+"""
 STUCK = """
 def invoke(handler, parameters):
     print("started", flush=True)
@@ -118,7 +123,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Start servers in a folder with a few methods."""
     methods = tmp_path / "methods"
     methods.mkdir()
-    for name, text in {"__init__": "", "slow": SLOW, "stuck": STUCK, "pid": PID}.items():
+    for name, text in {"__init__": "", "slow": SLOW, "long": LONG, "stuck": STUCK, "pid": PID}.items():
         (methods / f"{name}.py").write_text(text)
     started: list[Process] = []
 
@@ -166,7 +171,7 @@ def test_a_signal_lets_fifty_calls_end_and_refuses_new_connections(start: Start,
 def test_a_second_signal_ends_at_once(start: Start):
     server = start("--drain-timeout", "1000")
     client = server.connect()
-    send(client, "slow", n=1)
+    send(client, "long", n=1)
     server.started()
     server.signal()
     server.until("draining")
@@ -192,7 +197,7 @@ def test_a_second_signal_ends_even_a_method_that_never_returns(start: Start):
 def test_what_does_not_end_in_time_is_given_up(start: Start):
     server = start("--drain-timeout=0.01")
     client = server.connect()
-    send(client, "slow", n=1)
+    send(client, "long", n=1)
     server.started()
     server.signal()
     assert server.wait() == 0

@@ -1,0 +1,164 @@
+"""Functions that wait in the middle, without being generators.
+
+A method is often a plain function: it asks for a session and expects to have it. Where the answer comes later, the
+function is paused with all that it stands in and the cycle goes on; when the answer is there, the function goes on,
+too. A function that may pause runs in a *fiber*: a greenlet of a small pool, since a new one costs eight microseconds
+and a used one half of one (measured, CPython 3.11, greenlet 3.5).
+
+For whoever started it a paused function is a generator that yields what it waits for, and so is parked like any other
+(`invoking.Lot`). Outside any fiber nothing can be paused: `wait` then hands the Future to whoever can bring it about.
+"""
+
+from collections.abc import Callable, Generator
+from types import CoroutineType, GeneratorType
+from typing import Any
+
+from greenlet import GreenletExit, getcurrent, greenlet
+
+from totohio.base.futures import Future
+
+POOL = 64  # idle fibers that are kept
+
+
+class _Fiber(greenlet):  # type: ignore[misc]
+    """A greenlet that runs one function after another, for whoever switches to it."""
+
+    def run(self) -> None:
+        """Run what is handed in, as long as anything is."""
+        outcome: Any = None
+        while True:
+            function, args = self.parent.switch(outcome)
+            try:
+                outcome = (True, function(*args))
+            except BaseException as error:
+                outcome = (False, error)
+            function = args = None
+
+
+class Fibers:
+    """Runs functions that may pause. All of its functions run in one thread, that of the cycle.
+
+    Attributes:
+        block: Brings a Future about where nothing can be paused: gets it, and returns when it is complete.
+    """
+
+    def __init__(self, block: Callable[[Future[Any]], None]) -> None:
+        self.block = block
+        self._idle: list[_Fiber] = []
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function; give its result, or a generator that goes on with it where it has paused.
+
+        Raises:
+            BaseException: Whatever the function raises before it pauses.
+        """
+        home = getcurrent()
+        fiber = self._idle.pop() if self._idle else _Fiber()
+        if fiber.parent is not home:
+            fiber.parent = home
+        if not fiber:
+            fiber.switch()
+        outcome = fiber.switch((function, args))
+        if type(outcome) is not tuple:
+            return self._follow(fiber, outcome)
+        self._release(fiber)
+        if outcome[0]:
+            return outcome[1]
+        raise outcome[1]
+
+    def wrap(self, waiting: Any) -> Generator[Any, Any, Any]:
+        """Give a generator that does what another one does, or a coroutine, and in whose code `wait` can pause."""
+        result = yield from _flat(self.call(drive, waiting))
+        return result
+
+    def wait(self, future: Future[Any]) -> Any:
+        """Give the result of a Future, and pause until it is there.
+
+        Raises:
+            BaseException: What the Future was completed with.
+        """
+        if not future.done():
+            fiber = getcurrent()
+            if type(fiber) is _Fiber:
+                return _pause(fiber, future)
+            self.block(future)
+        return future.result()
+
+    def pausable(self) -> bool:
+        """Tell whether the caller runs in a fiber, so that waiting costs others nothing."""
+        return type(getcurrent()) is _Fiber
+
+    def _release(self, fiber: _Fiber) -> None:
+        if len(self._idle) < POOL:
+            self._idle.append(fiber)
+
+    def _follow(self, fiber: _Fiber, wanted: "_Pause") -> Generator[Any, Any, Any]:
+        while True:
+            try:
+                answer = (True, (yield wanted.wanted))
+            except GeneratorExit:
+                answer = (False, GreenletExit())
+                _resume(fiber, answer)
+                raise
+            except BaseException as error:
+                answer = (False, error)
+            outcome = _resume(fiber, answer)
+            if type(outcome) is tuple:
+                self._release(fiber)
+                if outcome[0]:
+                    return outcome[1]
+                raise outcome[1]
+            wanted = outcome
+
+
+class _Pause:
+    """What a fiber says to whoever runs it when it waits."""
+
+    __slots__ = ("wanted",)
+
+    def __init__(self, wanted: Any) -> None:
+        self.wanted = wanted
+
+
+def _resume(fiber: _Fiber, answer: tuple[bool, Any]) -> Any:
+    home = getcurrent()
+    if fiber.parent is not home:
+        fiber.parent = home
+    return fiber.switch(answer)
+
+
+def _pause(fiber: _Fiber, wanted: Any) -> Any:
+    good, value = fiber.parent.switch(_Pause(wanted))
+    if good:
+        return value
+    raise value
+
+
+def _flat(result: Any) -> Generator[Any, Any, Any]:
+    if isinstance(result, GeneratorType):
+        result = yield from result
+    return result
+
+
+def drive(waiting: Any) -> Any:
+    """Run a generator or coroutine to its end inside a fiber, pausing for whatever it yields."""
+    fiber = getcurrent()
+    value: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            wanted = waiting.send(value) if error is None else waiting.throw(error)
+        except StopIteration as stop:
+            return stop.value
+        try:
+            value, error = _pause(fiber, wanted), None
+        except GreenletExit:
+            waiting.close()
+            raise
+        except BaseException as failure:
+            value, error = None, failure
+
+
+def waits(result: Any) -> bool:
+    """Tell whether a result is a generator or a coroutine, which is still to be run."""
+    return isinstance(result, GeneratorType | CoroutineType)

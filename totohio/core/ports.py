@@ -1,0 +1,103 @@
+"""What the rules need of the world outside: the Protocols that adapters fill.
+
+A *record* is a key and a value, both bytes. A value begins with its *version*: `VERSION` random bytes that are drawn
+anew whenever the record is written, so that a version names one write of one record and no other. Everything that is
+kept (accounts, sessions, counters of failures) is a record, and everything that changes is a `Transaction`: some
+records that must still have the versions they were read with, and some that are written together when they have.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from totohio.base.errors import TotohioError
+from totohio.base.futures import Future
+
+VERSION = 8  # bytes of a version, at the beginning of each value: two are alike in one of 10**19 pairs
+MAX_KEY = 64  # bytes of a key at most; the first tells the kind of record
+
+
+class StoreError(TotohioError):
+    """A store cannot be reached, is full or answers too late; what was to be written may or may not be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One record that a transaction writes or removes.
+
+    Attributes:
+        key: Its key, 1 to `MAX_KEY` bytes.
+        value: Its new value, which begins with a new version; None removes the record.
+        expires: Wall time in Unix seconds from which on nobody wants it any more and the store may remove it; 0.0 keeps
+            it. Whoever reads it looks at its own dates: a store may keep it longer, and never removes it earlier.
+    """
+
+    key: bytes
+    value: bytes | None
+    expires: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """Writes that happen together or not at all.
+
+    Attributes:
+        conditions: Pairs of a key and the version that its record must have; None wants no such record to be there.
+        writes: What is written when all conditions hold.
+        lazy: It may be lost when the machine fails, though it was told to be done: for dates that are convenient to
+            have, never for what a client was promised.
+    """
+
+    conditions: tuple[tuple[bytes, bytes | None], ...]
+    writes: tuple[Write, ...]
+    lazy: bool = False
+
+
+class Store(Protocol):
+    """Keeps records. Called by the thread of the cycle only, never blocking for longer than a few microseconds.
+
+    A record that has expired may be given or not: readers look at the dates in it.
+
+    Attributes:
+        local: `read` gives records at once, so that no call has to wait for one.
+    """
+
+    local: bool
+
+    def open(self) -> None:
+        """Begin. Called once before all else; it may block, since nothing is served yet.
+
+        Raises:
+            StoreError: It cannot begin; a remote store that cannot be reached now begins all the same.
+        """
+
+    def close(self) -> None:
+        """Release everything; what was acknowledged stays. Twice does no harm, and `open` may follow."""
+
+    def read(self, key: bytes) -> bytes | None:
+        """Give the value of a record, None without one. Only of a local store.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+
+    def load(self, keys: Sequence[bytes]) -> Future[list[bytes | None]]:
+        """Give the values of some records, in order, None for each that is not there; StoreError when it cannot."""
+
+    def commit(self, transactions: Sequence[Transaction]) -> Future[list[bool]]:
+        """Apply transactions, each by itself, in their order; a later one sees what those before it wrote.
+
+        The Future is completed once all is durable, unless all are lazy. Commits take effect in the order in which
+        they were asked for. A transaction whose first write is there already, with the very version, has been applied
+        before and is true: so a commit of which nobody heard the end may be asked for again.
+
+        Returns:
+            For each transaction whether its conditions held, so that it was applied. StoreError when the store fails:
+            then each of them may have been applied or not, but none in part.
+        """
+
+    def sweep(self, now: float, limit: int) -> Future[int]:
+        """Remove at most ``limit`` records that have expired at ``now`` (Unix seconds), and tell how many.
+
+        A store that does it by itself tells 0.
+        """

@@ -1,0 +1,1 @@
+"""Adapters: where accounts and sessions live."""

@@ -1,0 +1,312 @@
+"""What calls write, committed together at the end of the cycle.
+
+A call that writes does not wait: its transaction is queued, and everything that one cycle has queued goes to the store
+as one group. Until it is committed everybody in this process sees it all the same, in an overlay over the store. So
+two rules keep promises true: a call that wrote is answered only after its commit, and so is a call that read what is
+not committed yet, or its client would know what a power cut can still take back.
+
+A transaction whose conditions fail was overtaken, by another process or by a call that waited in the middle. Whoever
+wrote it may say how to go on (`Rebase`): with another transaction made for what is there now, or with an error.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from totohio.base.errors import ERROR_CONFLICT, TotoException
+from totohio.base.futures import Future
+from totohio.core.pausing import Fibers
+from totohio.core.ports import VERSION, Store, Transaction, Write
+
+logger = logging.getLogger("totohio")
+
+TRIES = 10  # times that a transaction is made anew for what is there now before its call fails
+GROUP = 1000  # transactions in a group at most, so that no commit takes long
+
+Rebase = Callable[[list[bytes | None]], Transaction | None]
+"""Gets the records of the conditions' keys as they are now; gives the transaction that fits them, or None when nothing
+is to be done any more. It may raise a TotoException, which the call is answered with."""
+
+
+def conflict(text: str = "It was changed by another call meanwhile; try again.") -> TotoException:
+    """The error of a call that was overtaken."""
+    return TotoException(ERROR_CONFLICT, text)
+
+
+class Ticket(Future[bool]):
+    """One queued transaction: completed with True when it is committed, with an error when it cannot be.
+
+    Attributes:
+        transaction: What is to be committed.
+        rebase: What to do when it was overtaken; None fails.
+    """
+
+    __slots__ = ("rebase", "transaction", "tries")
+
+    def __init__(self, transaction: Transaction, rebase: Rebase | None) -> None:
+        super().__init__()
+        self.transaction = transaction
+        self.rebase = rebase
+        self.tries = 0
+
+
+class Journal:
+    """Queues transactions and commits them in groups, one group at a time on its way.
+
+    Attributes:
+        store: Where they are committed.
+        fibers: What waits for them.
+    """
+
+    def __init__(self, store: Store, fibers: Fibers) -> None:
+        self.store = store
+        self.fibers = fibers
+        self.local = store.local
+        self._queue: list[Ticket] = []
+        self._pending: dict[bytes, tuple[bytes | None, Ticket]] = {}
+        self._flying = False
+
+    def __len__(self) -> int:
+        """How many transactions wait for the next group."""
+        return len(self._queue)
+
+    @property
+    def due(self) -> bool:
+        """A group can be sent now."""
+        return bool(self._queue) and not self._flying
+
+    @property
+    def busy(self) -> bool:
+        """Something is queued or on its way."""
+        return self._flying or bool(self._queue)
+
+    def pending(self, key: bytes) -> tuple[bytes | None, Ticket] | None:
+        """Give a record's value that is not committed yet, and the ticket that writes it; None without one."""
+        return self._pending.get(key)
+
+    def write(self, transaction: Transaction, rebase: Rebase | None = None) -> Ticket:
+        """Queue a transaction for the group of this cycle."""
+        ticket = Ticket(transaction, rebase)
+        self._enqueue(ticket)
+        return ticket
+
+    def flush(self) -> None:
+        """Send what is queued to the store, unless a group is on its way: what comes then makes the next one."""
+        if not self.due:
+            return
+        tickets, self._queue = self._queue[:GROUP], self._queue[GROUP:]
+        self._flying = True
+        try:
+            future = self.store.commit([ticket.transaction for ticket in tickets])
+        except Exception as error:
+            future = Future()
+            future.set_exception(error)
+        future.add_done_callback(lambda done: self._landed(tickets, done))
+
+    def _enqueue(self, ticket: Ticket) -> None:
+        self._queue.append(ticket)
+        for write in ticket.transaction.writes:
+            self._pending[write.key] = (write.value, ticket)
+
+    def _landed(self, tickets: list[Ticket], future: Future[list[bool]]) -> None:
+        self._flying = False
+        error = future.exception()
+        if error is not None:
+            for ticket in tickets:
+                self._settle(ticket, error)
+            return
+        for ticket, applied in zip(tickets, future.result(), strict=True):
+            if applied:
+                self._settle(ticket, None)
+            elif ticket.rebase is None or ticket.tries >= TRIES:
+                self._settle(ticket, conflict())
+            else:
+                self._again(ticket)
+
+    def _settle(self, ticket: Ticket, error: BaseException | None) -> None:
+        self._forget(ticket)
+        if error is None:
+            ticket.set_result(True)
+        else:
+            ticket.set_exception(error)
+
+    def _forget(self, ticket: Ticket) -> None:
+        pending = self._pending
+        for write in ticket.transaction.writes:
+            if (entry := pending.get(write.key)) is not None and entry[1] is ticket:
+                del pending[write.key]
+
+    def _again(self, ticket: Ticket) -> None:
+        """Make a transaction that was overtaken anew for what is there now."""
+        ticket.tries += 1
+        self._forget(ticket)
+        keys = [key for key, _ in ticket.transaction.conditions]
+        try:
+            future = self.store.load(keys)
+        except Exception as error:
+            ticket.set_exception(error)
+            return
+        future.add_done_callback(lambda done: self._rebase(ticket, keys, done))
+
+    def _rebase(self, ticket: Ticket, keys: list[bytes], future: Future[list[bytes | None]]) -> None:
+        error = future.exception()
+        assert ticket.rebase is not None
+        try:
+            if error is not None:
+                raise error
+            values = [
+                self._pending[key][0] if key in self._pending else value
+                for key, value in zip(keys, future.result(), strict=True)
+            ]
+            transaction = ticket.rebase(values)
+        except BaseException as failure:
+            ticket.set_exception(failure)
+            return
+        if transaction is None:
+            ticket.set_result(True)
+            return
+        ticket.transaction = transaction
+        self._enqueue(ticket)
+
+    def end(self) -> None:
+        """Give up what is queued and forget the rest; nobody is told, since nobody is there any more."""
+        self._queue.clear()
+        self._pending.clear()
+        self._flying = False
+
+
+class Unit:
+    """What one request reads and writes.
+
+    Attributes:
+        journal: Where it goes.
+        tickets: What has to be committed before the request is answered, with whether the answer depends on it.
+    """
+
+    __slots__ = ("journal", "tickets")
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.tickets: list[tuple[Ticket, bool]] = []
+
+    def read(self, key: bytes) -> bytes | None:
+        """Give a record, and pause for it where the store is a remote one.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        entry = self.journal.pending(key)
+        if entry is not None:
+            self._rely(entry[1])
+            return entry[0]
+        if self.journal.local:
+            return self.journal.store.read(key)
+        return self.load((key,))[0]
+
+    def load(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Give some records, in order."""
+        journal = self.journal
+        if journal.local:
+            return [self.read(key) for key in keys]
+        missing = [key for key in keys if journal.pending(key) is None]
+        found = dict(zip(missing, self.wait(journal.store.load(missing)), strict=True)) if missing else {}
+        values = []
+        for key in keys:
+            entry = journal.pending(key)
+            if entry is not None:  # what was written while this waited, too
+                self._rely(entry[1])
+            values.append(entry[0] if entry is not None else found[key])
+        return values
+
+    def write(self, transaction: Transaction, rebase: Rebase | None = None, *, needed: bool = True) -> Future[bool]:
+        """Queue a transaction; the request is answered after it.
+
+        Args:
+            transaction: What to write.
+            rebase: What to do when it was overtaken.
+            needed: The request fails when it cannot be committed.
+        """
+        ticket = self.journal.write(transaction, rebase)
+        self.tickets.append((ticket, needed))
+        return ticket
+
+    def commit(self, transaction: Transaction, rebase: Rebase | None = None) -> None:
+        """Write, and pause until it is committed.
+
+        Raises:
+            StoreError: It cannot be.
+            TotoException: It was overtaken.
+        """
+        self.wait(self.journal.write(transaction, rebase))
+
+    def wait(self, future: Future[Any]) -> Any:
+        """Give the result of a Future, and pause until it is there."""
+        return self.journal.fibers.wait(future)
+
+    def _rely(self, ticket: Ticket) -> None:
+        for known, _ in self.tickets:
+            if known is ticket:
+                return
+        self.tickets.append((ticket, True))
+
+    def unsettled(self) -> list[tuple[Ticket, bool]]:
+        """Give the tickets that are not completed yet or have failed."""
+        return [pair for pair in self.tickets if not pair[0].done() or pair[0].exception() is not None]
+
+
+class Bundle(Unit):
+    """What an atomic batch reads and writes: one transaction of all that its entries write, or nothing.
+
+    Entries see what those before them wrote; nobody else does before it is committed.
+    """
+
+    __slots__ = ("_conditions", "_own", "_writes")
+
+    def __init__(self, journal: Journal) -> None:
+        super().__init__(journal)
+        self._own: dict[bytes, bytes | None] = {}
+        self._conditions: dict[bytes, bytes | None] = {}
+        self._writes: dict[bytes, Write] = {}
+
+    def read(self, key: bytes) -> bytes | None:
+        """Give a record as this batch has left it."""
+        return self._own[key] if key in self._own else super().read(key)
+
+    def load(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Give some records, in order."""
+        others = [key for key in keys if key not in self._own]
+        found = dict(zip(others, super().load(others), strict=True)) if others else {}
+        return [self._own[key] if key in self._own else found[key] for key in keys]
+
+    def write(self, transaction: Transaction, rebase: Rebase | None = None, *, needed: bool = True) -> Future[bool]:
+        """Keep a transaction until the batch is done.
+
+        Raises:
+            TotoException: It does not fit what this batch has written before.
+        """
+        for key, version in transaction.conditions:
+            if key not in self._own:
+                self._conditions.setdefault(key, version)
+            elif version != version_of(self._own[key]):
+                raise conflict("Two entries of the batch changed the same.")
+        for write in transaction.writes:
+            self._own[write.key] = write.value
+            self._writes[write.key] = write
+        done: Future[bool] = Future()
+        done.set_result(True)
+        return done
+
+    def commit(self, transaction: Transaction, rebase: Rebase | None = None) -> None:
+        """Keep a transaction until the batch is done."""
+        self.write(transaction, rebase)
+
+    def finish(self) -> None:
+        """Queue all of it, as one transaction."""
+        if self._writes:
+            transaction = Transaction(tuple(self._conditions.items()), tuple(self._writes.values()))
+            super().write(transaction)
+
+
+def version_of(value: bytes | None) -> bytes | None:
+    """Give the version of a record, None where there is none."""
+    return None if value is None else bytes(value[:VERSION])

@@ -215,7 +215,7 @@ class World:
             path.write_text(source)
         sys.path.insert(0, str(folder))
         try:
-            settings = {"port": 0, "log_level": "error", **options}
+            settings = {"port": 0, "log_level": "error", "database": "memory", **options}
             self.server = TotoServer(method_module=self.package, **settings)
             self.doer = self.server.doers[0]
         finally:

@@ -7,16 +7,19 @@ batches. The server is made of hio Doers: it runs by itself, or beside the Doers
 __version__ = "0.1.0"
 
 from totohio.app.batching import BatchHandlerProxy
+from totohio.app.connecting import DBConnection
 from totohio.app.handling import TotoHandler
 from totohio.app.serving import TotoServer
 from totohio.app.settings import Settings
 from totohio.base.environing import Environment
 from totohio.base.errors import (
     ERROR_BATCH_REFERENCE,
+    ERROR_CONFLICT,
     ERROR_FORBIDDEN,
     ERROR_INVALID_HMAC,
     ERROR_INVALID_METHOD,
     ERROR_INVALID_RESPONSE_HMAC,
+    ERROR_INVALID_SESSION_HMAC,
     ERROR_INVALID_SESSION_ID,
     ERROR_INVALID_USER_ID,
     ERROR_MALFORMED_BODY,
@@ -35,6 +38,8 @@ from totohio.base.errors import (
     TotohioError,
 )
 from totohio.base.futures import CancelledError, Future, InvalidStateError, sleep
+from totohio.core.account import TotoAccount
+from totohio.core.caching import TotoSessionCache
 from totohio.core.marking import (
     anonymous_session,
     asynchronous,
@@ -44,9 +49,13 @@ from totohio.core.marking import (
     error_redirect,
     jsonp,
     optionally_authenticated,
+    pausable,
     raw_response,
     requires,
+    requires_role,
 )
+from totohio.core.ports import StoreError
+from totohio.core.session import TotoSession
 from totohio.net.polling import PollingDoist
 from totohio.work.queues import AwaitableInstance, InstancePool, TaskQueue
 
@@ -70,6 +79,13 @@ __all__ = [
     "authenticated_with_parameter",
     "optionally_authenticated",
     "anonymous_session",
+    "requires_role",
+    "pausable",
+    # who calls
+    "TotoSession",
+    "TotoAccount",
+    "DBConnection",
+    "TotoSessionCache",
     # what methods wait for
     "sleep",
     "Future",
@@ -81,6 +97,7 @@ __all__ = [
     "TotohioError",
     "SettingsError",
     "LoadError",
+    "StoreError",
     "InvalidStateError",
     "CancelledError",
     "ERROR_SERVER",
@@ -100,5 +117,7 @@ __all__ = [
     "ERROR_TIMED_OUT",
     "ERROR_BATCH_REFERENCE",
     "ERROR_FORBIDDEN",
+    "ERROR_CONFLICT",
+    "ERROR_INVALID_SESSION_HMAC",
     "__version__",
 ]

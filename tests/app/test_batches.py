@@ -135,7 +135,8 @@ def test_redirects_and_raw_replies_are_that_entrys_error(serve: Serve, source: s
 @pytest.mark.parametrize("mark", ["authenticated", "anonymous_session"])
 def test_marks_count_for_the_entry_alone(serve: Serve, mark: str) -> None:
     world = serve(
-        {"m": body("return 1", marks=f"@{mark}"), "r": body("return 1", marks="@requires('a')"), "echo": ECHO}
+        {"m": body("return 1", marks=f"@{mark}"), "r": body("return 1", marks="@requires('a')"), "echo": ECHO},
+        database="none",
     )
     replies = batch(world, {"a": entry("m"), "b": entry("echo", x=1), "c": entry("r", b=1), "d": entry("r", a=1)})
     assert [replies[id].get("error", {}).get("code") for id in "abcd"] == [1004, None, 1003, None]
@@ -244,13 +245,6 @@ def test_only_the_first_reply_of_an_entry_counts(serve: Serve) -> None:
 def test_an_entry_with_result_and_error_is_an_error(serve: Serve) -> None:
     world = serve({"m": in_thread("handler.respond({'r': 1}, TotoException(4444, 'both'))")})
     assert batch(world, {"a": entry("m")}) == {"a": {"error": {"code": 4444, "value": "both"}}}
-
-
-def test_an_atomic_batch_is_refused_rather_than_half_done(serve: Serve) -> None:
-    client = serve({"echo": body("return parameters")}).connect()
-    reply = client.post("/", {"batch": {"a": {"method": "echo"}}, "atomic": True}).json()
-    assert reply["error"]["code"] == 1011
-    assert set(reply) == {"error"}
 
 
 @pytest.mark.expects_errors

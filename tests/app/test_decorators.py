@@ -141,7 +141,7 @@ def test_error_redirect_covers_what_other_decorators_refuse(serve: Serve) -> Non
 @pytest.mark.parametrize("mark", ["authenticated", "authenticated_with_parameter", "anonymous_session"])
 def test_without_a_database_nobody_is_authorized(serve: Serve, mark: str) -> None:
     source = body("return 1", marks=f"@{mark}")
-    client = serve({"m": source}).connect()
+    client = serve({"m": source}, database="none").connect()
     for headers in ({}, {"x-toto-session-id": "A" * 22}):
         reply = client.post("/m", {"session_id": "A" * 22}, headers=headers)
         assert reply.json() == {"error": {"code": 1004, "value": "Not authorized"}}

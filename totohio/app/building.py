@@ -7,6 +7,7 @@ from typing import Any
 from totohio.app.batching import BatchDoer
 from totohio.app.configuring import module_path
 from totohio.app.dispatching import Dispatcher
+from totohio.app.keeping import Keeper, SessionDoer
 from totohio.app.scheduling import CallDoer, TotoDoer
 from totohio.app.settings import Settings
 from totohio.app.transcribing import TranscriptDoer
@@ -19,7 +20,7 @@ from totohio.core.invoking import Lot
 from totohio.core.registering import Registry
 from totohio.net.accepting import Servant
 from totohio.net.networking import KernelNetwork
-from totohio.net.offloading import Inbox, KernelThreads, OffloadDoer
+from totohio.net.offloading import DRAIN_LIMIT, Inbox, KernelThreads, OffloadDoer
 from totohio.net.securing import server_context
 from totohio.net.serving import Bounds, Server, ServerDoer
 from totohio.wire.packing import Packer
@@ -73,6 +74,9 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
     poller = environment.network.poller()
     inbox = Inbox(poller.wake, environment.threads.ident)
     environment.threads.deliver = inbox.post
+    keeper = None
+    if settings.database != "none":
+        keeper = Keeper(settings, environment, here=inbox.here, post=inbox.post, drain=lambda: inbox.drain(DRAIN_LIMIT))
     dispatcher = Dispatcher(
         registry=Registry.load(settings.method_module),
         packer=Packer(msgpack=settings.msgpack_enabled, bson=settings.bson_enabled),
@@ -87,6 +91,7 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
         async_timeout=settings.async_timeout,
         max_batch=settings.max_batch,
         max_stream_buffer=settings.max_stream_buffer,
+        keeper=keeper,
         log=call_log.append if call_log is not None and call_log.wanted else None,
     )
     server = _server(settings, environment, poller, dispatcher)
@@ -95,6 +100,7 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
         ServerDoer(server),
         CallDoer(dispatcher, server),
         BatchDoer(dispatcher.batches, settings.batch_slice),
+        *([SessionDoer(keeper)] if keeper is not None else []),
         OffloadDoer(inbox),
     ]
     if settings.record is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from totohio.app.batching import BatchCall, Batches
 from totohio.app.forms import multipart
 from totohio.app.handling import TotoHandler
+from totohio.app.keeping import Keeper
 from totohio.app.replying import Replier
 from totohio.app.sending import Sender
 from totohio.base.environing import Environment
@@ -17,11 +18,13 @@ from totohio.base.errors import (
     ERROR_MISSING_PARAMS,
     ERROR_NOT_AUTHORIZED,
     ERROR_SERVER,
+    ERROR_STORE_UNAVAILABLE,
     TotoException,
 )
 from totohio.base.expiring import Deadlines
 from totohio.base.futures import Future
 from totohio.core.invoking import DEFERRED, Lot
+from totohio.core.ports import StoreError
 from totohio.core.registering import Method, Registry
 from totohio.net.stewarding import Steward
 from totohio.wire.enveloping import Batch, Call, error_form, open_body
@@ -62,6 +65,9 @@ class Dispatcher:
         waits: Requests whose reply comes later, by when they time out.
         replier: Makes the bytes of replies.
         packed: Content types that replies are packed in.
+        keeper: Accounts and sessions; None without a database.
+        fibers: Run what may wait for them; None without a database.
+        remote: Whatever a method asks of them it may have to wait for.
         timed: Somebody wants to know how long calls take.
     """
 
@@ -81,6 +87,7 @@ class Dispatcher:
         async_timeout: float = 0.0,
         max_batch: int = 10_000,
         max_stream_buffer: int = 1 << 24,
+        keeper: Keeper | None = None,
         log: Callable[[tuple[str | None, Any, float, Any]], None] | None = None,
     ) -> None:
         self.registry = registry
@@ -99,6 +106,11 @@ class Dispatcher:
         self.debug = debug
         self.max_batch = max_batch
         self.max_stream_buffer = max_stream_buffer
+        self.keeper = keeper
+        self.fibers = keeper.fibers if keeper is not None else None
+        self.remote = keeper is not None and not keeper.store.local
+        if self.fibers is not None:
+            lot.wrap = self.fibers.wrap
         self.timed = log is not None
         self.log = log or _no_log
         self._packer = packer
@@ -205,7 +217,7 @@ class Dispatcher:
             handler._enter(handler.name)
         if method is None:
             raise TotoException(ERROR_INVALID_METHOD, f"Cannot call '{name}'.")
-        if method.plain:
+        if method.plain and not self.remote:
             result = method.invoke(handler, parameters)
             if type(result) in DEFERRED:
                 self.park(handler, method, result)
@@ -217,9 +229,10 @@ class Dispatcher:
     def invoke(self, caller: Any, method: Method, parameters: Any, lax: bool) -> None:
         """Call a method for a handler or the proxy of one, which is told of the result with ``_settle``."""
         try:
-            if not method.plain:
-                parameters = self._prepare(caller, method, parameters, lax)
-            result = method.invoke(caller, parameters)
+            if self.fibers is not None and (self.remote or method.marks.waits):
+                result = self.fibers.call(self._perform, caller, method, parameters, lax)
+            else:
+                result = self._perform(caller, method, parameters, lax)
             if type(result) in DEFERRED:
                 self.park(caller, method, result)
             else:
@@ -227,10 +240,18 @@ class Dispatcher:
         except BaseException as error:
             caller._settle(method, None, error)
 
+    def _perform(self, caller: Any, method: Method, parameters: Any, lax: bool) -> Any:
+        if not method.plain:
+            parameters = self._prepare(caller, method, parameters, lax)
+        return method.invoke(caller, parameters)
+
     def _prepare(self, caller: Any, method: Method, parameters: Any, lax: bool) -> Any:
         marks = method.marks
-        if marks.session is not None and marks.session != "optionally_authenticated":
-            raise TotoException(ERROR_NOT_AUTHORIZED, "Not authorized")
+        if marks.session is not None:
+            if self.keeper is not None:
+                parameters = self.keeper.admitter.admit(caller, marks, parameters, method.name)
+            elif marks.session != "optionally_authenticated" or marks.roles:
+                raise TotoException(ERROR_NOT_AUTHORIZED, "Not authorized")
         if marks.jsonp is not None and isinstance(parameters, dict) and parameters.get(marks.jsonp):
             parameters = dict(parameters)
             callback = parameters.pop(marks.jsonp)
@@ -260,8 +281,6 @@ class Dispatcher:
         handler._enter("<batch>")
         if len(batch.entries) > self.max_batch:
             raise TotoException(ERROR_MALFORMED_BODY, f"A batch may have {self.max_batch} entries at most.")
-        if batch.atomic:  # better refused than believed to be all or nothing
-            raise TotoException(ERROR_MALFORMED_BODY, "This version has no atomic batches.")
         call = BatchCall(self, handler, batch)
         call.advance(INLINE)
         if not call.over:
@@ -274,8 +293,16 @@ class Dispatcher:
         """The result as a call of a JavaScript function."""
         return f"{callback}(".encode() + script_safe(encode_json(result)) + b")"
 
+    def unavailable(self, error: StoreError) -> TotoException:
+        """The error of a call whose store has failed."""
+        if self.keeper is not None:
+            return self.keeper.unavailable(error)
+        return TotoException(ERROR_STORE_UNAVAILABLE, "The store is unavailable; try again later.")
+
     def error_form(self, error: Any, handler: TotoHandler | None = None) -> Any:
         """The error as replies show it; it is noted in the log, once and here."""
+        if isinstance(error, StoreError):
+            error = self.unavailable(error)
         if isinstance(error, BaseException):
             self.note(error, handler)
         try:

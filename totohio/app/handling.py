@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from totohio.app.identifying import Identified
 from totohio.app.replying import CONTENTLESS, raw_bytes
-from totohio.app.sending import Sender
 from totohio.base.environing import Environment
 from totohio.base.errors import ERROR_SERVER, ERROR_TIMED_OUT, TotoException
+from totohio.core.ports import StoreError
 from totohio.core.registering import Method
 from totohio.net.stewarding import Steward
 from totohio.wire.packing import JSON, encode_json
@@ -29,7 +30,7 @@ class Parked(Protocol):
         """End it where it stands."""
 
 
-class TotoHandler(Sender):
+class TotoHandler(Identified):
     """One request on its way through the server.
 
     A method gets it as its first argument. It knows the request, and it sends the reply: mostly by
@@ -56,7 +57,6 @@ class TotoHandler(Sender):
         "body",
         "headers_only",
         "name",
-        "session",
         "transaction_id",
     )
 
@@ -71,7 +71,10 @@ class TotoHandler(Sender):
         self.body: Any = None
         self.response_type = self._format = JSON
         self.headers_only = False
-        self.session: Any = None
+        self.session = None
+        self._unit = None
+        self._extra = b""
+        self._signed_once = False
         self.transaction_id = ""
         self._status = 200
         self._headers: list[tuple[str, str]] | None = None
@@ -120,6 +123,14 @@ class TotoHandler(Sender):
         if not self._dispatcher.here():
             self._dispatcher.post(self.respond, result, error)
         elif not self._finished:
+            unit = self._unit
+            if unit is not None and unit.tickets and error is None:
+
+                def respond(errors: list[BaseException]) -> None:
+                    self.respond(result, errors[0] if errors else None)
+
+                if self._hold([unit], respond):
+                    return
             try:
                 if error is not None:
                     self._reply_error(error, result)
@@ -171,6 +182,8 @@ class TotoHandler(Sender):
             or self._streaming
             or self._status != 200
             or self._headers is not None
+            or self._unit is not None
+            or self.session is not None
             or self.response_type is not JSON
         ):
             self._settle(method, result, None)
@@ -186,9 +199,12 @@ class TotoHandler(Sender):
     def _settle(self, method: Method, result: Any, error: BaseException | None) -> None:
         """The method is done: reply with its result or error, unless it has replied itself."""
         marks = method.marks
+        unit = self._unit
         if error is not None:
             self._fail(error, method)
-        elif self._finished:
+        elif (
+            unit is not None and unit.tickets and self._hold([unit], lambda errors: self._kept(method, result, errors))
+        ) or self._finished:
             pass
         elif marks.asynchronous and (result is None or self._streaming):
             self._wait()
@@ -203,6 +219,13 @@ class TotoHandler(Sender):
         else:
             self.respond(result)
 
+    def _kept(self, method: Method, result: Any, errors: list[BaseException]) -> None:
+        """What the method wrote is durable, or cannot be: reply."""
+        try:
+            self._settle(method, result, errors[0] if errors else None)
+        except BaseException as failure:  # what the method returned cannot be sent
+            self._fail(failure, method)
+
     def _fail(self, error: BaseException, method: Method | None = None) -> None:
         """Reply with an error: as a redirect where the method wants that, or as an error object.
 
@@ -215,6 +238,8 @@ class TotoHandler(Sender):
                     self._dispatcher.report(error, self)
                 self._abort()
                 return
+            if isinstance(error, StoreError):
+                error = self._dispatcher.unavailable(error)
             redirects = method.marks.redirects if method is not None else None
             url = redirects.target(error) if redirects is not None else None
             if redirects is not None and url is not None:
@@ -263,6 +288,13 @@ class TotoHandler(Sender):
 
     def _reply(self, reply: dict[str, Any], code: Any = 0) -> None:
         dispatcher = self._dispatcher
+        session = self.session
+        if session is not None and session.session_id:
+            reply["session"] = {
+                "session_id": session.session_id,
+                "expires": session.expires,
+                "user_id": session.user_id,
+            }
         if "batch" in reply:  # entries cannot change what the others are sent as
             self.response_type = self._format
         kind = self.response_type if self.response_type in dispatcher.packed else JSON
@@ -271,6 +303,8 @@ class TotoHandler(Sender):
         except Exception as error:  # what cannot be sent, or what fails while it is looked at
             code = ERROR_SERVER
             body = dispatcher.pack(kind, self._packable(reply, kind, error))
+        if session is not None and session.key:
+            self._sign(session, body)
         self._send(body, self.response_type, code)
 
     def _packable(self, reply: dict[str, Any], kind: str, error: Exception) -> dict[str, Any]:

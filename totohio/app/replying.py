@@ -63,13 +63,17 @@ class Replier:
         except LocalProtocolError as error:
             raise ValueError(str(error)) from None
 
-    def plain(self, request: Request, steward: Steward, content_type: str, body: bytes) -> bytes:
-        """The reply to a POST with status 200 and no headers of its own."""
+    def plain(self, request: Request, steward: Steward, content_type: str, body: bytes, extra: bytes = b"") -> bytes:
+        """The reply to a POST with status 200 and no headers of its own, but for one line that may be given."""
         if content_type is not JSON or not request.keep_alive or request.version != "1.1" or self.retiring:
-            return self.whole(request, steward, 200, [], content_type, body)
+            headers = []
+            if extra:
+                name, _, value = extra.decode("latin-1").rstrip().partition(": ")
+                headers.append((name, value))
+            return self.whole(request, steward, 200, headers, content_type, body)
         if steward.server.now >= self._date_until:
             self._refresh(steward.server.now)
-        return b"%b%d\r\n\r\n%b" % (self._prefix, len(body), body)
+        return b"%b%bContent-Length: %d\r\n\r\n%b" % (self._prefix, extra, len(body), body)
 
     def whole(
         self,
@@ -147,5 +151,5 @@ class Replier:
     def _refresh(self, now: float) -> None:
         self._date = http_date(self._clock.now())
         lines = [*self.common, ("Date", self._date), ("Content-Type", JSON)]
-        self._prefix = head(200, lines).removesuffix(b"\r\n") + b"Content-Length: "
+        self._prefix = head(200, lines).removesuffix(b"\r\n")
         self._date_until = now + DATE_AGE

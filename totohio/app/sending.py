@@ -26,6 +26,7 @@ class Sender:
 
     __slots__ = (
         "_dispatcher",
+        "_extra",
         "_finished",
         "_headers",
         "_posted",
@@ -42,6 +43,7 @@ class Sender:
     response_type: str
     _status: int
     _headers: list[tuple[str, str]] | None
+    _extra: bytes  # a line of the head that is made last, since it depends on the body
     _finished: bool
     _streaming: bool  # the first pieces of the reply are out
     _posted: float  # bytes that other threads have posted and that are not sent yet; unset until there are any
@@ -171,9 +173,12 @@ class Sender:
             raise RuntimeError("the reply has begun with respond_raw and can only go on with it")
         request, steward, replier = self.request, self._steward, self._dispatcher.replier
         if self._headers is None and self._status == 200 and request.method == "POST":
-            data = replier.plain(request, steward, content_type, body)
+            data = replier.plain(request, steward, content_type, body, self._extra)
         else:
             headers = self._headers or []
+            if self._extra:
+                name, _, value = self._extra.decode("latin-1").rstrip().partition(": ")
+                headers = [*headers, (name, value)]
             if self._status == 200 and request.method in ("GET", "HEAD"):
                 etag = next((value for name, value in headers if name.lower() == "etag"), None)
                 if etag is None:

@@ -63,7 +63,9 @@ class TotoServer:
             self._built = build(self.settings, self.environment, call_log)
             if self._wish is not None:
                 self._wish(self._built.doer)
-            startup(self.settings, settings=self.settings, server=self, db_connection=None)
+            keeper = self._built.dispatcher.keeper
+            connection = keeper.connect() if keeper is not None else None
+            startup(self.settings, settings=self.settings, server=self, db_connection=connection)
         return self._built
 
     @property

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from totohio.app.options import FIELDS, FILE, FUNCTION, LINE, MODULE, ORIGIN, ROOT, Option, option
+from totohio.app.security import COOKIES, PASSWORDS, SESSIONS, SIGNATURES, STORES, Security
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -26,11 +27,25 @@ LIMITS = "Limits"
 TIMEOUTS = "Timeouts"
 RUNNING = "Running"
 RECORDING = "Recording"
-SESSIONS = "Sessions (used by a later version; accepted, without effect in this one)"
+ORDER = (
+    LISTENING,
+    METHODS,
+    FORMATS,
+    STORES,
+    SESSIONS,
+    PASSWORDS,
+    SIGNATURES,
+    COOKIES,
+    LIMITS,
+    TIMEOUTS,
+    RUNNING,
+    RECORDING,
+)
+LATER = "Events (used by a later version; accepted, without effect in this one)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Security):
     """The options of one server; make it with `totohio.app.configuring.load`, which validates.
 
     Attributes:
@@ -273,38 +288,8 @@ class Settings:
         shape=FIELDS,
     )
 
-    database: Literal["none", "memory"] = option(
-        "none", SESSIONS, "Where accounts and sessions live: nowhere (none), or in this process until it ends (memory)."
-    )
-    session_ttl: int = option(
-        31_536_000, SESSIONS, "How long a session of a user lives.", unit="seconds", least=1, most=LARGEST
-    )
-    anon_session_ttl: int = option(
-        86_400, SESSIONS, "How long an anonymous session lives.", unit="seconds", least=1, most=LARGEST
-    )
-    session_renew: int = option(
-        0,
-        SESSIONS,
-        "How long before its end a session of a user is renewed; 0 renews with every request.",
-        unit="seconds",
-        least=0,
-        most=LARGEST,
-    )
-    anon_session_renew: int = option(
-        0,
-        SESSIONS,
-        "How long before its end an anonymous session is renewed; 0 renews with every request.",
-        unit="seconds",
-        least=0,
-        most=LARGEST,
-    )
-    hmac_enabled: bool = option(False, SESSIONS, "Requires and sends signatures where there is a session.")
-    hmac_algorithm: Literal["sha256", "sha1"] = option(
-        "sha256", SESSIONS, "The hash that signatures are made with; sha1 is what Toto's clients know."
-    )
-    use_cookies: bool = option(False, SESSIONS, "Keeps the session id in a cookie instead of a header.")
     event_mode: Literal["off", "on", "only"] = option(
-        "off", SESSIONS, "Passes events between servers: not at all, beside serving, or only that."
+        "off", LATER, "Passes events between servers: not at all, beside serving, or only that."
     )
 
     folder: str | None = None
@@ -312,9 +297,7 @@ class Settings:
 
     def idle(self) -> list[str]:
         """Name the options that somebody set to another value than the default though this version ignores them."""
-        return [
-            row.name for row in OPTIONS.values() if row.group == SESSIONS and getattr(self, row.name) != row.default
-        ]
+        return [row.name for row in OPTIONS.values() if row.group == LATER and getattr(self, row.name) != row.default]
 
 
 def _rows() -> Mapping[str, Option]:
@@ -341,8 +324,8 @@ OPTIONS: Mapping[str, Option] = _rows()
 
 
 def groups() -> dict[str, list[Option]]:
-    """Give the options under their headings, in the order of the table."""
-    found: dict[str, list[Option]] = {}
+    """Give the options under their headings, in the order in which people look for them."""
+    found: dict[str, list[Option]] = {group: [] for group in ORDER}
     for row in OPTIONS.values():
         found.setdefault(row.group, []).append(row)
     return found

@@ -197,6 +197,7 @@ class Environment:
         network: Sockets and pollers.
         threads: Worker threads.
         files: The disk.
+        databases: Where databases are opened that are not files of ours; see `store.opening.Databases`.
         shared: Objects that live as long as the Environment, by name (task queues, for instance).
     """
 
@@ -205,6 +206,7 @@ class Environment:
     network: Network
     threads: Threads
     files: Files = field(default_factory=KernelFiles)
+    databases: Any = None
     shared: dict[Any, Any] = field(default_factory=dict)
 
 

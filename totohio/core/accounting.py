@@ -5,60 +5,34 @@ changed it meanwhile, and does it again for what is there when somebody has; so 
 code at the same time, one is refused, and a login that was verified against a password that is being changed fails.
 """
 
-import hashlib
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
-import msgspec
-
 from totohio.base.clocking import Clock, Minter
-from totohio.base.errors import (
-    ERROR_INVALID_USER_ID,
-    ERROR_MISSING_PARAMS,
-    ERROR_USER_ID_EXISTS,
-    ERROR_USER_NOT_FOUND,
-    TotoException,
-)
+from totohio.base.errors import ERROR_INVALID_USER_ID, ERROR_MISSING_PARAMS, ERROR_USER_ID_EXISTS, TotoException
 from totohio.base.futures import Future
+from totohio.core.account import (
+    Account,
+    TotoAccount,
+    account_key,
+    address_digest,
+    canonical,
+    properties_of,
+    put_properties,
+    read,
+    record,
+    wrong,
+)
 from totohio.core.committing import Unit, version_of
+from totohio.core.devices import AGENT, Device, added, devices_key
+from totohio.core.devices import read as devices_of
+from totohio.core.devices import record as devices_record
 from totohio.core.ports import VERSION, Transaction, Write
-from totohio.core.sessioning import Sessions, TotoSession, devices_key
-from totohio.wire.packing import decode_msgpack, encode_msgpack
+from totohio.core.session import TotoSession
+from totohio.core.sessioning import Sessions, session_key
 
-MAX_USER_ID = 256  # characters of a user id
 MAX_KNOWN = 20  # addresses that are remembered of an account
 SALT = 16  # bytes
-
-
-class Account(msgspec.Struct, array_like=True):
-    """An account as its record holds it.
-
-    Attributes:
-        user_id: Whose it is, in lower case.
-        password: The hash of the password; "" for none, with which nobody can log in.
-        created: When it was made, in Unix seconds.
-        changed: When the password was set, in Unix seconds.
-        cutoff: Sessions that began before this are over, where the client holds them; Unix seconds.
-        roles: What the user may be.
-        totp: The secret of the second factor; empty without one.
-        totp_step: The last step of time whose code was used.
-        totp_on: The second factor has been confirmed, and is asked for.
-        known: Digests of addresses from which the user has logged in, the latest last.
-        properties: MessagePack of what the application keeps.
-    """
-
-    user_id: str
-    password: str
-    created: float
-    changed: float
-    cutoff: float = 0.0
-    roles: list[str] = []
-    totp: bytes = b""
-    totp_step: int = 0
-    totp_on: bool = False
-    known: list[bytes] = []
-    properties: bytes = b""
 
 
 class Hasher(Protocol):
@@ -90,145 +64,8 @@ class Throttle(Protocol):
         """Take back the attempt: it was the user."""
 
 
-_decode_account = msgspec.msgpack.Decoder(Account).decode
-_encode = msgspec.msgpack.Encoder().encode
-
 Edit = Callable[[Account], None]
 """Changes an account; raises a TotoException where it cannot be changed so."""
-
-
-def wrong() -> TotoException:
-    """The error of a user id or password that is not right; it does not tell which."""
-    return TotoException(ERROR_USER_NOT_FOUND, "Invalid user ID or password")
-
-
-def account_key(user_id: str) -> bytes:
-    """The key of an account's record."""
-    return b"a" + hashlib.sha256(user_id.encode("utf-8", "surrogatepass")).digest()
-
-
-def address_digest(address: str) -> bytes:
-    """What is remembered of an address."""
-    return hashlib.sha256(address.encode()).digest()[:8]
-
-
-def canonical(user_id: Any) -> str:
-    """Give a user id as it is kept: lower-cased, in Unicode's composed form.
-
-    Raises:
-        TotoException: 1010, it is no text, too long or has control characters.
-    """
-    if not isinstance(user_id, str):
-        raise TotoException(ERROR_INVALID_USER_ID, "Invalid user ID.")
-    text = unicodedata.normalize("NFC", user_id.lower())
-    if len(text) > MAX_USER_ID or not text.isprintable():
-        raise TotoException(ERROR_INVALID_USER_ID, "Invalid user ID.")
-    return text
-
-
-class TotoAccount:
-    """What is kept of a user: properties by name, read and written like a dict's.
-
-    A property that is not there reads as None. What is written lasts when `save` is called; properties that are not
-    written here keep whatever others write.
-
-    Attributes:
-        user_id: Whose it is.
-    """
-
-    def __init__(self, home: "Accounts", unit: Unit, user_id: str, properties: dict[str, Any]) -> None:
-        self._home = home
-        self._unit = unit
-        self._properties = properties
-        self._changed: set[str] = set()
-        self.user_id = user_id
-
-    def __repr__(self) -> str:
-        return f"<TotoAccount of {self.user_id!r}>"
-
-    def __getitem__(self, key: str) -> Any:
-        return self._properties.get(key)
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._properties[key] = value
-        self._changed.add(key)
-
-    def __delitem__(self, key: str) -> None:
-        self._properties.pop(key, None)
-        self._changed.add(key)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._properties
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._properties)
-
-    def __len__(self) -> int:
-        return len(self._properties)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Give a property, or the default."""
-        return self._properties.get(key, default)
-
-    def load_property(self, *names: str) -> Any:
-        """Read properties again from where they are kept, all without names; give the value when one is named.
-
-        Raises:
-            TotoException: 1005, the account is gone.
-            StoreError: It cannot be read.
-        """
-        return self._home.sessions.anywhere(self._load, names)
-
-    def save(self) -> None:
-        """Keep what was changed. The call is answered once that is durable.
-
-        Raises:
-            TypeError: A property cannot be kept.
-        """
-        self._home.sessions.anywhere(self._save)
-
-    def _load(self, names: tuple[str, ...]) -> Any:
-        found = properties_of(self._home.get(self._unit, self.user_id))
-        for name in names or {**found, **self._properties}:
-            self._changed.discard(name)
-            if name in found:
-                self._properties[name] = found[name]
-            else:
-                self._properties.pop(name, None)
-        return self._properties.get(names[0]) if len(names) == 1 else None
-
-    def _save(self) -> None:
-        if not self._changed:
-            return
-        changes = {name: self._properties.get(name, _ABSENT) for name in sorted(self._changed)}
-        self._changed = set()
-        self._home.change(self._unit, self.user_id, lambda account: put_properties(account, changes))
-
-
-_ABSENT = object()
-
-
-def properties_of(account: Account) -> dict[str, Any]:
-    """Give the properties of an account."""
-    return decode_msgpack(account.properties) if account.properties else {}
-
-
-def put_properties(account: Account, changes: dict[str, Any]) -> None:
-    """Change properties of an account.
-
-    Raises:
-        TypeError: A property cannot be kept.
-    """
-    properties = properties_of(account)
-    for name, value in changes.items():
-        if value is _ABSENT:
-            properties.pop(name, None)
-        else:
-            properties[name] = value
-    account.properties = encode_msgpack(properties) if properties else b""
 
 
 class Accounts:
@@ -266,7 +103,7 @@ class Accounts:
     def find(self, unit: Unit, user_id: str) -> Account | None:
         """Give the account of a user, None without one."""
         value = unit.read(account_key(user_id))
-        return None if value is None else _decode_account(memoryview(value)[VERSION:])
+        return None if value is None else read(value)
 
     def get(self, unit: Unit, user_id: str) -> Account:
         """Give the account of a user.
@@ -306,9 +143,9 @@ class Accounts:
         """
         if value is None:
             raise wrong()
-        account = _decode_account(memoryview(value)[VERSION:])
+        account = read(value)
         edit(account)
-        return Write(key, self.minter.draw(VERSION) + _encode(account))
+        return Write(key, record(account, self.minter.draw(VERSION)))
 
     def create(
         self, unit: Unit, user_id: Any, password: Any, properties: dict[str, Any], *, hashed: str | None = None
@@ -339,7 +176,7 @@ class Accounts:
         now = self.clock.now()
         account = Account(user_id, hashed, now, now)
         put_properties(account, properties)
-        write = Write(key, self.minter.draw(VERSION) + _encode(account))
+        write = Write(key, record(account, self.minter.draw(VERSION)))
 
         def taken(values: list[bytes | None]) -> Transaction:
             if values[0] is not None:
@@ -392,8 +229,6 @@ class Accounts:
         sessions = self.sessions
         keys = (account_key(user_id), devices_key(user_id))
         now = self.clock.now()
-        from totohio.core.sessioning import session_key
-
         kept = session_key(keep.session_id) if keep is not None and sessions.cache is None else b""
 
         def change(account: Account) -> None:
@@ -401,11 +236,11 @@ class Accounts:
             account.cutoff = now
 
         def build(values: list[bytes | None]) -> Transaction:
-            devices = sessions.devices(values[1])
+            devices = devices_of(values[1])
             rest = [device for device in devices if device.session == kept]
             ends = [Write(device.session, None) for device in devices if device.session != kept]
             if devices:
-                ends.append(Write(keys[1], sessions.devices_value(rest)))
+                ends.append(Write(keys[1], devices_record(rest, self.minter.draw(VERSION))))
             conditions = tuple((key, version_of(value)) for key, value in zip(keys, values, strict=True))
             return Transaction(conditions, (self.edited(keys[0], values[0], change), *ends))
 
@@ -476,6 +311,7 @@ class Accounts:
         session = sessions.make(unit, user_id)
         keys = (account_key(user_id), devices_key(user_id))
         opening = sessions.opening(session) if sessions.cache is None else None
+        new = Device(session_key(session.session_id), session.created, address, agent[:AGENT])
 
         def change(account: Account) -> None:
             edit(account)
@@ -486,10 +322,10 @@ class Accounts:
             conditions = tuple((key, version_of(value)) for key, value in zip(keys, values, strict=True))
             writes = [self.edited(keys[0], values[0], change)]
             if opening is not None:
-                devices = sessions.devices(values[1])
-                after = sessions.seen_by(devices, session, address, agent)
+                devices = devices_of(values[1])
+                after = added(devices, new)
                 gone = [Write(device.session, None) for device in devices if device not in after]
-                writes += [Write(keys[1], sessions.devices_value(after)), opening, *gone]
+                writes += [Write(keys[1], devices_record(after, self.minter.draw(VERSION))), opening, *gone]
             return Transaction(conditions, tuple(writes))
 
         unit.write(build(unit.load(keys)), build)

@@ -11,12 +11,14 @@ wrote it may say how to go on (`Rebase`): with another transaction made for what
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
 from totohio.base.errors import ERROR_CONFLICT, TotoException
 from totohio.base.futures import Future
 from totohio.core.pausing import Fibers
 from totohio.core.ports import VERSION, Store, Transaction, Write
+
+T = TypeVar("T")
 
 logger = logging.getLogger("totohio")
 
@@ -209,7 +211,10 @@ class Unit:
         if journal.local:
             return [self.read(key) for key in keys]
         missing = [key for key in keys if journal.pending(key) is None]
-        found = dict(zip(missing, self.wait(journal.store.load(missing)), strict=True)) if missing else {}
+        found: dict[bytes, bytes | None] = {}
+        if missing:
+            loaded = self.wait(journal.store.load(missing))
+            found = dict(zip(missing, loaded, strict=True))
         values = []
         for key in keys:
             entry = journal.pending(key)
@@ -239,7 +244,7 @@ class Unit:
         """
         self.wait(self.journal.write(transaction, rebase))
 
-    def wait(self, future: Future[Any]) -> Any:
+    def wait(self, future: Future[T]) -> T:
         """Give the result of a Future, and pause until it is there."""
         return self.journal.fibers.wait(future)
 
@@ -305,6 +310,38 @@ class Bundle(Unit):
         if self._writes:
             transaction = Transaction(tuple(self._conditions.items()), tuple(self._writes.values()))
             super().write(transaction)
+
+
+class Part(Unit):
+    """What one entry of an atomic batch reads and writes.
+
+    Attributes:
+        wrote: It has written something.
+    """
+
+    __slots__ = ("bundle", "wrote")
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle.journal)
+        self.bundle = bundle
+        self.wrote = False
+
+    def read(self, key: bytes) -> bytes | None:
+        """Give a record as the batch has left it."""
+        return self.bundle.read(key)
+
+    def load(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Give some records, in order."""
+        return self.bundle.load(keys)
+
+    def write(self, transaction: Transaction, rebase: Rebase | None = None, *, needed: bool = True) -> Future[bool]:
+        """Keep a transaction until the batch is done."""
+        self.wrote = True
+        return self.bundle.write(transaction, rebase, needed=needed)
+
+    def commit(self, transaction: Transaction, rebase: Rebase | None = None) -> None:
+        """Keep a transaction until the batch is done."""
+        self.write(transaction, rebase)
 
 
 def version_of(value: bytes | None) -> bytes | None:

@@ -40,6 +40,7 @@ class Lot:
     Attributes:
         runs: The methods that wait, for tyme or for a Future, in the order in which they began.
         tyme: The tyme of this cycle, kept by whoever runs the cycle.
+        wrap: Makes of a generator or coroutine one whose code can be paused in the middle; None leaves it as it is.
     """
 
     def __init__(self, *, here: Callable[[], bool], wake: Callable[[], None]) -> None:
@@ -50,6 +51,7 @@ class Lot:
             wake: Makes the cycle come, called by other threads.
         """
         self.tyme = 0.0
+        self.wrap: Callable[[Any], Any] | None = None
         self.runs: dict[Run, None] = {}
         self._here = here
         self._wake = wake
@@ -74,7 +76,11 @@ class Lot:
         Returns:
             The parked method; None when it waits for a Future alone, or did not wait after all.
         """
-        run = Run(self, _follow(waiting) if isinstance(waiting, Future) else waiting, done)
+        if isinstance(waiting, Future):
+            waiting = _follow(waiting)
+        elif self.wrap is not None:
+            waiting = self.wrap(waiting)
+        run = Run(self, waiting, done)
         self.runs[run] = None
         run.step(None, None)
         return run if not run.over else None

@@ -59,6 +59,8 @@ class Marks:
         redirects: Where errors send the client, or None.
         asynchronous: Whether the reply comes from ``handler.respond`` rather than from the return.
         session: The decorator that says how the call wants its session, by name, or None.
+        roles: What the user has to be.
+        waits: It may have to wait in the middle, so it runs where it can be paused.
     """
 
     steps: tuple[Requires | Defaults, ...] = ()
@@ -67,6 +69,8 @@ class Marks:
     redirects: Redirects | None = None
     asynchronous: bool = False
     session: str | None = None
+    roles: tuple[str, ...] = ()
+    waits: bool = False
 
 
 _UNMARKED = Marks()
@@ -140,19 +144,44 @@ def asynchronous(function: F) -> F:
 
 def authenticated(function: F) -> F:
     """Answer error 1004 unless the call comes with the session of a user."""
-    return mark(function, session="authenticated")
+    return mark(function, session="authenticated", waits=True)
 
 
 def authenticated_with_parameter(function: F) -> F:
     """Take the session from the parameter ``session_id`` alone; answer error 1004 without one."""
-    return mark(function, session="authenticated_with_parameter")
+    return mark(function, session="authenticated_with_parameter", waits=True)
 
 
 def optionally_authenticated(function: F) -> F:
     """Load the session that the call comes with, if any."""
-    return mark(function, session="optionally_authenticated")
+    return mark(function, session=marks(function).session or "optionally_authenticated", waits=True)
 
 
 def anonymous_session(function: F) -> F:
     """Load the session that the call comes with, or open an anonymous one."""
-    return mark(function, session="anonymous_session")
+    return mark(function, session="anonymous_session", waits=True)
+
+
+def requires_role(*roles: str) -> Callable[[F], F]:
+    """Answer error 1004 unless the call comes from a user, and error 1016 unless the user has all these roles.
+
+    Roles are looked up with each call, so that one that was taken away is gone at once.
+    """
+    if not roles or not all(isinstance(role, str) for role in roles):
+        raise TypeError("requires_role takes the names of roles: @requires_role('admin')")
+
+    def decorate(function: F) -> F:
+        before = marks(function)
+        return mark(
+            function, session=before.session or "optionally_authenticated", roles=(*before.roles, *roles), waits=True
+        )
+
+    return decorate
+
+
+def pausable(function: F) -> F:
+    """Run a plain method where it can be paused, so that verifying a password in it does not hold up other calls.
+
+    Methods with a mark for sessions and generators need no such mark, nor does any method where the store is remote.
+    """
+    return mark(function, waits=True)

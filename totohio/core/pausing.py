@@ -11,16 +11,18 @@ For whoever started it a paused function is a generator that yields what it wait
 
 from collections.abc import Callable, Generator
 from types import CoroutineType, GeneratorType
-from typing import Any
+from typing import Any, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from totohio.base.futures import Future
 
+T = TypeVar("T")
+
 POOL = 64  # idle fibers that are kept
 
 
-class _Fiber(greenlet):  # type: ignore[misc]
+class _Fiber(greenlet):
     """A greenlet that runs one function after another, for whoever switches to it."""
 
     def run(self) -> None:
@@ -66,12 +68,19 @@ class Fibers:
             return outcome[1]
         raise outcome[1]
 
-    def wrap(self, waiting: Any) -> Generator[Any, Any, Any]:
+    def wrap(self, waiting: Any) -> Any:
         """Give a generator that does what another one does, or a coroutine, and in whose code `wait` can pause."""
-        result = yield from _flat(self.call(drive, waiting))
+        if getattr(waiting, "gi_code", None) is _FOLLOW:
+            return waiting
+        return self._wrapped(waiting)
+
+    def _wrapped(self, waiting: Any) -> Generator[Any, Any, Any]:
+        result = self.call(drive, waiting)
+        if getattr(result, "gi_code", None) is _FOLLOW:
+            result = yield from result
         return result
 
-    def wait(self, future: Future[Any]) -> Any:
+    def wait(self, future: Future[T]) -> T:
         """Give the result of a Future, and pause until it is there.
 
         Raises:
@@ -80,7 +89,8 @@ class Fibers:
         if not future.done():
             fiber = getcurrent()
             if type(fiber) is _Fiber:
-                return _pause(fiber, future)
+                value: T = _pause(fiber, future)
+                return value
             self.block(future)
         return future.result()
 
@@ -105,9 +115,12 @@ class Fibers:
             outcome = _resume(fiber, answer)
             if type(outcome) is tuple:
                 self._release(fiber)
-                if outcome[0]:
-                    return outcome[1]
-                raise outcome[1]
+                if not outcome[0]:
+                    raise outcome[1]
+                result = outcome[1]
+                if type(result) is GeneratorType or type(result) is CoroutineType:  # it has paused before it began
+                    return (yield from self._wrapped(result))
+                return (yield result) if isinstance(result, Future) else result
             wanted = outcome
 
 
@@ -127,17 +140,11 @@ def _resume(fiber: _Fiber, answer: tuple[bool, Any]) -> Any:
     return fiber.switch(answer)
 
 
-def _pause(fiber: _Fiber, wanted: Any) -> Any:
+def _pause(fiber: greenlet, wanted: Any) -> Any:
     good, value = fiber.parent.switch(_Pause(wanted))
     if good:
         return value
     raise value
-
-
-def _flat(result: Any) -> Generator[Any, Any, Any]:
-    if isinstance(result, GeneratorType):
-        result = yield from result
-    return result
 
 
 def drive(waiting: Any) -> Any:
@@ -159,6 +166,4 @@ def drive(waiting: Any) -> Any:
             value, error = None, failure
 
 
-def waits(result: Any) -> bool:
-    """Tell whether a result is a generator or a coroutine, which is still to be run."""
-    return isinstance(result, GeneratorType | CoroutineType)
+_FOLLOW = Fibers._follow.__code__

@@ -11,24 +11,22 @@ Two calls that change one session at the same time both succeed when they change
 each saves its own; when both change the same key, the second is answered with error 1017 and nothing is lost unseen.
 """
 
-import base64
 import hashlib
-import hmac
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import msgspec
 
 from totohio.base.clocking import Clock, Minter
 from totohio.base.errors import ERROR_NOT_AUTHORIZED, TotoException
 from totohio.core.caching import TotoSessionCache
-from totohio.core.committing import Journal, Unit, conflict, version_of
+from totohio.core.committing import Journal, Unit, version_of
+from totohio.core.devices import Device, devices_key, read, record
 from totohio.core.ports import VERSION, Transaction, Write
-from totohio.wire.packing import decode_msgpack, encode_msgpack
+from totohio.core.session import Kept, TotoSession, load_state, merge
 
-MAX_DEVICES = 100  # sessions that a user may have; the oldest end when there are more
 SWEEP = 3600.0  # seconds for which a record is kept after its end, so that clocks may differ
 
 
@@ -57,60 +55,8 @@ class Policy:
     algorithm: str = "sha256"
 
 
-class Kept(msgspec.Struct, array_like=True):
-    """A session as its record holds it."""
-
-    user_id: str
-    expires: float
-    created: float
-    seen: float
-    key: str
-    state: bytes
-
-
-class Device(msgspec.Struct, array_like=True, frozen=True):
-    """A session of a user, as the record of devices names it.
-
-    Attributes:
-        session: The key of its record.
-        created: When, in Unix seconds.
-        address: From where.
-        agent: With what: the User-Agent, cut.
-    """
-
-    session: bytes
-    created: float
-    address: str
-    agent: str
-
-
 _decode_kept = msgspec.msgpack.Decoder(Kept).decode
-_decode_devices = msgspec.msgpack.Decoder(list[Device]).decode
 _encode = msgspec.msgpack.Encoder().encode
-
-
-class Serializer(Protocol):
-    """Makes bytes of a session's state and back."""
-
-    def dumps(self, value: Any) -> bytes:
-        """Give the bytes of a value."""
-
-    def loads(self, data: bytes) -> Any:
-        """Give the value of bytes."""
-
-
-class MessagePack:
-    """The serializer that sessions have unless somebody sets another: nothing in it can run code."""
-
-    @staticmethod
-    def dumps(value: Any) -> bytes:
-        """Give the bytes of a value."""
-        return encode_msgpack(value)
-
-    @staticmethod
-    def loads(data: bytes) -> Any:
-        """Give the value of bytes."""
-        return decode_msgpack(data)
 
 
 def session_key(session_id: str) -> bytes:
@@ -118,181 +64,9 @@ def session_key(session_id: str) -> bytes:
     return b"s" + hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).digest()
 
 
-def devices_key(user_id: str) -> bytes:
-    """The key of the record of a user's devices."""
-    return b"d" + hashlib.sha256(user_id.encode("utf-8", "surrogatepass")).digest()
-
-
 def ended_key(token: str) -> bytes:
     """The key of the record that says that a session which its client holds has ended."""
     return b"x" + hashlib.sha256(token.encode()).digest()
-
-
-class TotoSession:
-    """One client's session: who it is, until when, and a state that methods read and write like a dict.
-
-    A key that is not there reads as None. What is written lasts when `save` is called.
-
-    Attributes:
-        session_id: Its id, which the client sends; "" for a call with an API key, which has no session.
-        user_id: Whose it is; "" when anonymous.
-        expires: When it ends, in Unix seconds.
-        created: When it began, in Unix seconds.
-        key: What requests and replies are signed with; "" unless signatures are enabled.
-        token: Names the session whatever its id, which changes where the client holds it.
-    """
-
-    _serializer: ClassVar[Any] = MessagePack
-
-    __slots__ = (
-        "_base",
-        "_home",
-        "_saved",
-        "_state",
-        "_unit",
-        "_version",
-        "created",
-        "expires",
-        "key",
-        "seen",
-        "session_id",
-        "token",
-        "user_id",
-    )
-
-    def __init__(self, home: "Sessions", unit: Unit, session_id: str, kept: Kept, version: bytes | None) -> None:
-        self._home = home
-        self._unit = unit
-        self._version = version
-        self._base: bytes = kept.state  # the state as the record has it
-        self._state: dict[Any, Any] | None = None
-        self._saved = version is not None
-        self.session_id = session_id
-        self.user_id = kept.user_id
-        self.expires = kept.expires
-        self.created = kept.created
-        self.seen = kept.seen
-        self.key = kept.key
-        self.token = ""
-
-    def __repr__(self) -> str:
-        return f"<TotoSession of {self.user_id or 'nobody'!r}>"
-
-    # ------------------------------------------------------------ the state, like a dict
-
-    @property
-    def state(self) -> dict[Any, Any]:
-        """All of the state."""
-        if self._state is None:
-            self._state = self.loads(self._base) if self._base else {}
-        return self._state
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.state.get(key)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.state[key] = value
-
-    def __delitem__(self, key: Any) -> None:
-        self.state.pop(key, None)
-
-    def __contains__(self, key: Any) -> bool:
-        return key in self.state
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.state)
-
-    def __len__(self) -> int:
-        return len(self.state)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        """Give the value of a key, or the default."""
-        return self.state.get(key, default)
-
-    # ------------------------------------------------------------ bytes
-
-    @classmethod
-    def set_serializer(cls, serializer: Serializer) -> None:
-        """Set what makes bytes of states and back, in all sessions: an object with ``dumps`` and ``loads``.
-
-        Without it states are MessagePack. ``pickle`` works too, but whoever can write to the store then can run code
-        here.
-        """
-        cls._serializer = serializer
-
-    @classmethod
-    def loads(cls, data: bytes) -> Any:
-        """Give the state that bytes hold."""
-        return cls._serializer.loads(data)
-
-    @classmethod
-    def dumps(cls, state: Any) -> bytes:
-        """Give the bytes of a state.
-
-        Raises:
-            TypeError: Something in it cannot be kept.
-        """
-        return bytes(cls._serializer.dumps(state))
-
-    def session_data(self) -> dict[str, Any]:
-        """Give all of it as a `TotoSessionCache` keeps it."""
-        return {
-            "session_id": self.session_id,
-            "user_id": self.user_id,
-            "expires": self.expires,
-            "created": self.created,
-            "key": self.key,
-            "state": self._base if self._state is None else self.dumps(self._state),
-            "token": self.token,
-        }
-
-    # ------------------------------------------------------------ signatures
-
-    def hmac(self, data: bytes | str) -> str:
-        """Sign data with the key: the HMAC in base64."""
-        raw = data.encode() if isinstance(data, str) else data
-        return base64.b64encode(hmac.digest(self.key.encode(), raw, self._home.policy.algorithm)).decode()
-
-    def verify(self, mac: str | bytes | None, data: bytes | str) -> bool:
-        """Tell whether a signature is that of the data, in constant time."""
-        given = mac.encode("utf-8", "replace") if isinstance(mac, str) else mac or b""
-        return bool(self.key) and hmac.compare_digest(given, self.hmac(data).encode())
-
-    # ------------------------------------------------------------ the store
-
-    def refresh(self) -> None:
-        """Read it again from where it is kept; what was changed and not saved is dropped.
-
-        Raises:
-            TotoException: 1004, it has ended.
-            StoreError: It cannot be read.
-        """
-        self._home.anywhere(self._home.refresh, self)
-
-    def save(self) -> None:
-        """Keep its state. The call is answered once that is durable, or with the error that it could not be.
-
-        Raises:
-            TotoException: 1004, it has ended, or is no session that can be kept.
-            TypeError: Something in the state cannot be kept.
-        """
-        self._home.anywhere(self._home.save, self)
-
-    def get_account(self) -> Any:
-        """Give the `TotoAccount` of its user.
-
-        Raises:
-            TotoException: 1005, there is none.
-        """
-        return self._home.anywhere(self._home.get_account, self)
-
-    @classmethod
-    def generate_id(cls) -> str:
-        """Give a new id: 22 characters, URL-safe base64 of 16 random bytes without padding."""
-        return Minter().token()
 
 
 class Sessions:
@@ -328,6 +102,7 @@ class Sessions:
         kept = Kept(user_id, 0.0, now, now, key, b"")
         session = TotoSession(self, unit, self.minter.token(), kept, None)
         session.token = session.session_id
+        session.made = True
         session.expires = self._end(session, now)
         return session
 
@@ -335,7 +110,6 @@ class Sessions:
         """Give the write that keeps a new session."""
         value = self._value(session)
         session._version = version_of(value)
-        session._saved = True
         return Write(session_key(session.session_id), value, session.expires + SWEEP)
 
     def open_anonymous(self, unit: Unit) -> TotoSession:
@@ -346,6 +120,13 @@ class Sessions:
         else:
             write = self.opening(session)
             unit.write(Transaction(((write.key, None),), (write,)))
+        return session
+
+    def lend(self, unit: Unit, key: Any) -> TotoSession:
+        """Make what a call with an API key has in place of a session: a user, and a state that nobody keeps."""
+        now = self.clock.now()
+        session = TotoSession(self, unit, "", Kept(key.user_id, key.expires or math.inf, now, now, "", b""), None)
+        session.api_key = key
         return session
 
     # ------------------------------------------------------------ finding
@@ -434,7 +215,8 @@ class Sessions:
             if values[0] is None:
                 raise TotoException(ERROR_NOT_AUTHORIZED, "The session has ended.")
             kept = _decode_kept(memoryview(values[0])[VERSION:])
-            kept.state = session.dumps(merge(_load(session, old), _load(session, mine), _load(session, kept.state)))
+            states = [load_state(session, data) for data in (old, mine, kept.state)]
+            kept.state = session.dumps(merge(*states))
             kept.expires = max(kept.expires, session.expires)
             value = self._draw() + _encode(kept)
             if session._version == last[0]:
@@ -462,7 +244,6 @@ class Sessions:
         if session._state is not None:
             session._base = session.dumps(session._state)
         new_id = self._ask(session._unit, self.cache.store_session, session.session_data())
-        session._saved = True
         if new_id:
             session.session_id = new_id
 
@@ -471,6 +252,7 @@ class Sessions:
     def end(self, unit: Unit, session: TotoSession) -> None:
         """End a session, everywhere."""
         session._version = None
+        session.ended = True
         if self.cache is not None:
             self._ask(unit, self.cache.remove_session, session.session_id)
             if self.cache.client_held:
@@ -487,33 +269,20 @@ class Sessions:
 
     # ------------------------------------------------------------ devices
 
-    def devices(self, value: bytes | None) -> list[Device]:
-        """Give the devices that a record holds."""
-        return [] if value is None else _decode_devices(memoryview(value)[VERSION:])
-
-    def devices_value(self, devices: list[Device]) -> bytes | None:
-        """Give the record that holds devices; None for none at all."""
-        return self._draw() + _encode(devices) if devices else None
-
     def edit_devices(self, unit: Unit, user_id: str, edit: Callable[[list[Device]], list[Device]]) -> None:
         """Change the record of a user's devices."""
         key = devices_key(user_id)
 
         def build(values: list[bytes | None]) -> Transaction | None:
-            before = self.devices(values[0])
+            before = read(values[0])
             after = edit(before)
             if after == before:
                 return None
-            return Transaction(((key, version_of(values[0])),), (Write(key, self.devices_value(after)),))
+            return Transaction(((key, version_of(values[0])),), (Write(key, record(after, self._draw())),))
 
         first = build([unit.read(key)])
         if first is not None:
             unit.write(first, build)
-
-    def seen_by(self, devices: list[Device], session: TotoSession, address: str, agent: str) -> list[Device]:
-        """Give the devices with a new session among them, and without the oldest where they are too many."""
-        new = Device(session_key(session.session_id), session.created, address, agent[:200])
-        return [*devices, new][-MAX_DEVICES:]
 
     # ------------------------------------------------------------ parts
 
@@ -562,34 +331,6 @@ class Sessions:
     def _over(self, expires: float, created: float) -> bool:
         now = self.clock.now()
         return expires <= now or created + self.policy.lifetime <= now
-
-
-def merge(base: dict[Any, Any], mine: dict[Any, Any], theirs: dict[Any, Any]) -> dict[Any, Any]:
-    """Give a state with the changes from ``base`` to ``mine`` made to ``theirs``.
-
-    Raises:
-        TotoException: 1017, both have changed the same key, and not alike.
-    """
-    merged = dict(theirs)
-    for key in dict.fromkeys((*base, *mine)):
-        before, after = base.get(key, _ABSENT), mine.get(key, _ABSENT)
-        if after == before and type(after) is type(before):
-            continue
-        there = theirs.get(key, _ABSENT)
-        if there != before and there != after:
-            raise conflict(f"{key!r} of the session was changed by another call meanwhile; try again.")
-        if after is _ABSENT:
-            merged.pop(key, None)
-        else:
-            merged[key] = after
-    return merged
-
-
-_ABSENT = object()
-
-
-def _load(session: TotoSession, data: bytes) -> dict[Any, Any]:
-    return session.loads(data) if data else {}
 
 
 def _no_account(session: TotoSession) -> Any:

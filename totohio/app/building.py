@@ -7,9 +7,10 @@ from typing import Any
 from totohio.app.batching import BatchDoer
 from totohio.app.configuring import module_path
 from totohio.app.dispatching import Dispatcher
-from totohio.app.keeping import Keeper, SessionDoer
+from totohio.app.keeping import Keeper
 from totohio.app.scheduling import CallDoer, TotoDoer
 from totohio.app.settings import Settings
+from totohio.app.storing import SessionDoer
 from totohio.app.transcribing import TranscriptDoer
 from totohio.base.clocking import Clock, Minter
 from totohio.base.environing import Environment

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from totohio.core import factoring
 from totohio.core.account import TotoAccount, canonical, put_properties, wrong
 from totohio.core.caching import TotoSessionCache
 from totohio.core.committing import Unit
@@ -203,6 +204,14 @@ class DBConnection:
             account.roles = sorted(set(roles))
 
         self._do(lambda unit: self._keeper.accounts.change(unit, canonical(user_id), edit))
+
+    def remove_second_factor(self, user_id: str) -> None:
+        """Take a user's second factor away, for one who has lost it.
+
+        Raises:
+            TotoException: 1005, there is no such user.
+        """
+        self._do(lambda unit: factoring.remove(self._keeper.accounts, unit, canonical(user_id)))
 
     def set_session_cache(self, session_cache: TotoSessionCache | None) -> None:
         """Keep sessions in a cache in place of the store; None takes it away."""

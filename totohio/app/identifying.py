@@ -101,7 +101,7 @@ class Identified(Sender):
     def remote_address(self) -> str:
         """The address of the client, as far as proxies that are trusted tell it."""
         keeper = self._dispatcher.keeper
-        return self.request.remote_ip if keeper is None else keeper.address(self.request)
+        return self.request.remote_ip if keeper is None else keeper.locator.address(self.request)
 
     # ------------------------------------------------------------ keeping the reply
 

@@ -1,6 +1,6 @@
 """What a server keeps of its users: store, journal and rules put together, and the Doer that commits."""
 
-import ipaddress
+import base64
 import logging
 import math
 import threading
@@ -10,24 +10,25 @@ from typing import TYPE_CHECKING, Any
 from totohio.app.admitting import Admitter
 from totohio.app.connecting import DBConnection
 from totohio.app.cookies import CookieJar, listed
+from totohio.app.locating import Locator
 from totohio.app.settings import Settings
-from totohio.base.doing import FOREVER, Doer
 from totohio.base.environing import Environment
 from totohio.base.errors import ERROR_STORE_UNAVAILABLE, SettingsError, TotoException, TotohioError
 from totohio.base.futures import Future
-from totohio.core import passwording
+from totohio.core import importing, passwording
 from totohio.core.account import Account, canonical, wrong
 from totohio.core.accounting import Accounts
 from totohio.core.committing import Journal, Unit
+from totohio.core.factoring import second_factor
 from totohio.core.hashing import Passwords
 from totohio.core.keying import ApiKeys
 from totohio.core.pausing import Fibers
 from totohio.core.ports import Store, StoreError
+from totohio.core.resetting import Resets
 from totohio.core.session import TotoSession
 from totohio.core.sessioning import Policy, Sessions
 from totohio.core.throttling import LoginThrottle
 from totohio.store import opening
-from totohio.wire.requesting import Request
 
 if TYPE_CHECKING:
     from totohio.app.identifying import Identified
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("totohio")
 
 AGENT = 200  # characters that are kept of a User-Agent
-SWEEP_PAUSE = 10.0  # seconds of tyme between two looks for what has expired
-SWEEP_SLICE = 500  # records that are removed at a time
 WAIT = 10.0  # seconds that a thread, or a start-up function, waits for the store at most
 
 
@@ -50,10 +49,13 @@ class Keeper:
         sessions: The rules of sessions.
         accounts: The rules of accounts.
         keys: The rules of API keys.
+        resets: The rules of forgotten passwords.
+        reset_function: Brings codes to users; None without.
         admitter: Looks who calls.
         jar: Cookies; None without.
         running: The cycle comes, so that nothing may wait for it.
         settings: The server's options.
+        locator: Tells where clients are.
     """
 
     def __init__(
@@ -103,6 +105,8 @@ class Keeper:
         self.sessions.get_account = lambda session: self.accounts.open(session._unit, session.user_id)
         self.sessions.cutoff = self._cutoff
         self.keys = ApiKeys(clock=clock, minter=minter)
+        self.resets = Resets(accounts=self.accounts, clock=clock, minter=minter)
+        self.reset_function = _function(settings.reset_function)
         self.jar = CookieJar(settings, clock) if settings.use_cookies else None
         self.admitter = Admitter(
             sessions=self.sessions,
@@ -114,7 +118,7 @@ class Keeper:
             signed=settings.hmac_enabled,
             window=settings.hmac_replay_window,
         )
-        self._proxies = _networks(settings.trusted_proxies)
+        self.locator = Locator(listed(settings.trusted_proxies))
         self._global = DBConnection(self)
         self.running = False
 
@@ -171,30 +175,6 @@ class Keeper:
             return outcome[1]
         raise outcome[1]
 
-    def address(self, request: Request) -> str:
-        """Give the address of the client: the peer's, or what proxies that are trusted say of it (X-Forwarded-For)."""
-        address = request.remote_ip
-        if not self._proxies:
-            return address
-        given = request.fields.get(b"x-forwarded-for", b"").decode("latin-1")
-        for part in reversed([part.strip() for part in given.split(",")]):
-            if not part or not self._trusted(address):
-                break
-            try:
-                address = str(ipaddress.ip_address(part))
-            except ValueError:
-                break
-        return address
-
-    def _trusted(self, address: str) -> bool:
-        if not address:
-            return True  # a Unix socket: whoever may open it is a proxy of ours
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._proxies if network.version == parsed.version)
-
     # ------------------------------------------------------------ what DBConnection and methods share
 
     def open_session(
@@ -218,8 +198,6 @@ class Keeper:
         """
         if not user_id:
             return self.sessions.open_anonymous(unit)
-        from totohio.core.factoring import second_factor
-
         address = handler.remote_address if handler is not None else ""
         agent = ""
         if handler is not None:
@@ -253,8 +231,6 @@ class Keeper:
 
     def token(self, size: int) -> str:
         """Give a random text of that many bytes, URL-safe."""
-        import base64
-
         return base64.urlsafe_b64encode(self.environment.minter.draw(size)).rstrip(b"=").decode()
 
     @property
@@ -266,6 +242,18 @@ class Keeper:
         """Give the error that a call gets when the store has failed."""
         logger.warning("the store is unavailable: %s", error)
         return TotoException(ERROR_STORE_UNAVAILABLE, "The store is unavailable; try again later.")
+
+    def bring(self, user_id: str, code: str) -> None:
+        """Have the user's function bring a code to the user, in a worker thread; that it fails is logged."""
+        assert self.reset_function is not None
+        self._caches.submit(self._deliver, user_id, code)
+
+    def _deliver(self, user_id: str, code: str) -> None:
+        try:
+            assert self.reset_function is not None
+            self.reset_function(user_id=user_id, code=code)
+        except Exception:
+            logger.exception("the code for a new password could not be brought to its user")
 
     # ------------------------------------------------------------ parts
 
@@ -306,81 +294,25 @@ class Keeper:
         self.store.close()
 
 
-class SessionDoer(Doer):
-    """Commits what each cycle has queued, as one group, and removes what has expired, some at a time."""
-
-    attentive = False
-
-    def __init__(self, keeper: Keeper) -> None:
-        super().__init__()
-        self.keeper = keeper
-        self.journal = keeper.journal
-        self._sweeping = False
-        self._sweep_at = 0.0
-        self._flush: Callable[[], Any] | None = getattr(keeper.store, "flush", None)
-        self._wanted: Callable[[], bool] = getattr(keeper.store, "wanted", _never)
-
-    def due(self, tyme: float) -> float:
-        """At once when something is queued; else when it is time to look for what has expired."""
-        if self.journal.due or self._wanted():
-            return 0.0
-        return FOREVER if self._sweeping or not opening.opened(self.keeper.store) else self._sweep_at
-
-    def enter(self, *, temp: bool | None = None) -> None:
-        """Open the store."""
-        self.keeper.store.open()
-        self.keeper.running = True
-        self._sweep_at = self.tyme + SWEEP_PAUSE
-
-    def recur(self, tyme: float) -> bool:
-        """Send the group of this cycle."""
-        self.journal.flush()
-        if self._flush is not None:
-            self._flush()
-        if tyme >= self._sweep_at and not self._sweeping and opening.opened(self.keeper.store):
-            self._sweep(tyme)
-        return False
-
-    def exit(self) -> None:
-        """Give up what is queued, and close the store when the group that is on its way is there."""
-        self.keeper.running = False
-        self.keeper.close()
-        self.journal.end()
-
-    def _sweep(self, tyme: float) -> None:
-        self._sweeping = True
-
-        def swept(future: Future[int]) -> None:
-            self._sweeping = False
-            error = future.exception()
-            if error is not None:
-                logger.debug("expired records stay for now", exc_info=error)
-            more = error is None and future.result() >= SWEEP_SLICE
-            self._sweep_at = self.tyme if more else self.tyme + SWEEP_PAUSE
-
-        try:
-            future = self.keeper.store.sweep(self.keeper.environment.clock.now(), SWEEP_SLICE)
-        except StoreError:
-            self._sweeping = False
-            self._sweep_at = tyme + SWEEP_PAUSE
-        else:
-            future.add_done_callback(swept)
-
-
 def strict(settings: Settings) -> bool:
     """Tell whether new passwords are looked at."""
     return settings.password_rules == "on" or (settings.password_rules == "auto" and settings.database != "memory")
 
 
-def _networks(text: str) -> list[Any]:
+def _function(name: str | None) -> Callable[..., Any] | None:
+    """Give the function of that name.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    if name is None:
+        return None
+    module_name, _, attribute = name.rpartition(".")
     try:
-        return [ipaddress.ip_network(part, strict=False) for part in listed(text)]
-    except ValueError as error:
-        raise SettingsError(f"trusted_proxies: {error}") from None
-
-
-def _never() -> bool:
-    return False
+        function: Callable[..., Any] = getattr(importing.load(module_name), attribute)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise SettingsError(f"reset_function: {error}") from None
+    return function
 
 
 def _log_failure(ticket: Future[bool]) -> None:

@@ -224,10 +224,28 @@ class Accounts:
 
         self.end_sessions(unit, user_id, change, keep=keep)
 
-    def end_sessions(self, unit: Unit, user_id: str, edit: Edit, *, keep: TotoSession | None = None) -> None:
-        """Change an account and end all sessions of the user but one, together."""
+    def end_sessions(
+        self,
+        unit: Unit,
+        user_id: str,
+        edit: Edit,
+        *,
+        keep: TotoSession | None = None,
+        also: tuple[bytes, Callable[[bytes | None], Write]] | None = None,
+    ) -> None:
+        """Change an account and end all sessions of the user but one, together.
+
+        Args:
+            unit: Whose request it is.
+            user_id: Whose sessions.
+            edit: Changes the account.
+            keep: The session that stays.
+            also: The key of another record that goes along, and what makes its write of its value.
+        """
         sessions = self.sessions
-        keys = (account_key(user_id), devices_key(user_id))
+        keys = [account_key(user_id), devices_key(user_id)]
+        if also is not None:
+            keys.append(also[0])
         now = self.clock.now()
         kept = session_key(keep.session_id) if keep is not None and sessions.cache is None else b""
 
@@ -238,11 +256,14 @@ class Accounts:
         def build(values: list[bytes | None]) -> Transaction:
             devices = devices_of(values[1])
             rest = [device for device in devices if device.session == kept]
-            ends = [Write(device.session, None) for device in devices if device.session != kept]
+            writes = [self.edited(keys[0], values[0], change)]
+            writes += [Write(device.session, None) for device in devices if device.session != kept]
             if devices:
-                ends.append(Write(keys[1], devices_record(rest, self.minter.draw(VERSION))))
+                writes.append(Write(keys[1], devices_record(rest, self.minter.draw(VERSION))))
+            if also is not None:
+                writes.append(also[1](values[2]))
             conditions = tuple((key, version_of(value)) for key, value in zip(keys, values, strict=True))
-            return Transaction(conditions, (self.edited(keys[0], values[0], change), *ends))
+            return Transaction(conditions, tuple(writes))
 
         unit.write(build(unit.load(keys)), build)
         if keep is not None and sessions.cache is not None:

@@ -7,9 +7,11 @@ account as it is when the session's record is written, so that of two clients th
 from collections.abc import Callable
 from typing import Any
 
-from totohio.base.errors import ERROR_MISSING_PARAMS, TotoException
+from totohio.base.errors import ERROR_FORBIDDEN, ERROR_MISSING_PARAMS, TotoException
 from totohio.core import coding
 from totohio.core.account import Account, wrong
+from totohio.core.accounting import Accounts
+from totohio.core.committing import Unit
 
 
 def second_factor(account: Account, code: Any, now: float) -> Callable[[Account], None]:
@@ -40,6 +42,57 @@ def second_factor(account: Account, code: Any, now: float) -> Callable[[Account]
 
     use(Account(account.user_id, "", 0.0, 0.0, totp=account.totp, totp_step=account.totp_step, totp_on=True))
     return use
+
+
+def enrol(accounts: Accounts, unit: Unit, user_id: str, issuer: str) -> tuple[str, str]:
+    """Begin to give a user a second factor; give its secret in base32, and the same as a URI for apps.
+
+    It is asked for only once `confirm` has seen a code.
+
+    Raises:
+        TotoException: 1016, the user has one.
+    """
+    secret = coding.secret(accounts.minter)
+
+    def edit(account: Account) -> None:
+        if account.totp_on:
+            raise TotoException(ERROR_FORBIDDEN, "The account has a second factor.")
+        account.totp, account.totp_step = secret, 0
+
+    accounts.change(unit, user_id, edit)
+    return coding.base32(secret), coding.provisioning_uri(secret, user_id, issuer)
+
+
+def confirm(accounts: Accounts, unit: Unit, user_id: str, code: Any, now: float) -> None:
+    """Ask for the second factor from now on: the user has shown a code of it.
+
+    Raises:
+        TotoException: 1005, the code is wrong, or there is nothing to confirm.
+    """
+
+    def edit(account: Account) -> None:
+        step = coding.step(account.totp, str(code), now, account.totp_step) if account.totp else None
+        if step is None or account.totp_on:
+            raise wrong()
+        account.totp_on, account.totp_step = True, step
+
+    accounts.change(unit, user_id, edit)
+
+
+def remove(accounts: Accounts, unit: Unit, user_id: str, code: Any = None, now: float = 0.0) -> None:
+    """Take the second factor away: from a user who shows a code of it, or without a code for whoever runs the server.
+
+    Raises:
+        TotoException: 1005, the code is wrong.
+    """
+
+    def edit(account: Account) -> None:
+        shown = code is None or not account.totp_on or coding.step(account.totp, str(code), now, account.totp_step)
+        if shown is None:
+            raise wrong()
+        account.totp, account.totp_step, account.totp_on = b"", 0, False
+
+    accounts.change(unit, user_id, edit)
 
 
 def _nothing(account: Account) -> None:

@@ -269,6 +269,22 @@ class Sessions:
 
     # ------------------------------------------------------------ devices
 
+    def of(self, unit: Unit, user_id: str) -> list[tuple[Device, Kept]]:
+        """Give the sessions of a user that have not ended, oldest first; none where their clients hold them.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        devices = read(unit.read(devices_key(user_id)))
+        values = unit.load([device.session for device in devices]) if devices else []
+        found = []
+        for device, value in zip(devices, values, strict=True):
+            if value is not None:
+                kept = _decode_kept(memoryview(value)[VERSION:])
+                if not self._over(kept.expires, kept.created):
+                    found.append((device, kept))
+        return found
+
     def edit_devices(self, unit: Unit, user_id: str, edit: Callable[[list[Device]], list[Device]]) -> None:
         """Change the record of a user's devices."""
         key = devices_key(user_id)

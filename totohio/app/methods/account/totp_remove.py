@@ -1,0 +1,17 @@
+"""Take the user's second factor away."""
+
+from typing import Any
+
+from totohio.core import factoring
+from totohio.core.marking import authenticated, requires
+
+
+@authenticated
+@requires("password", "code")
+def invoke(handler: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+    """Ask for no code at login any more."""
+    keeper, unit = handler._keeper(), handler.unit()
+    user_id = handler.session.user_id
+    keeper.accounts.verify(unit, user_id, parameters["password"], address=handler.remote_address)
+    factoring.remove(keeper.accounts, unit, user_id, parameters["code"], keeper.accounts.clock.now())
+    return {"enrolled": False}

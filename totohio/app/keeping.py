@@ -296,7 +296,7 @@ class Keeper:
 
 def strict(settings: Settings) -> bool:
     """Tell whether new passwords are looked at."""
-    return settings.password_rules == "on" or (settings.password_rules == "auto" and settings.database != "memory")
+    return settings.password_rules == "always" or (settings.password_rules == "auto" and settings.database != "memory")
 
 
 def _function(name: str | None) -> Callable[..., Any] | None:

@@ -133,10 +133,10 @@ class Security:
         most=65_536,
     )
 
-    password_rules: Literal["auto", "on", "off"] = option(
+    password_rules: Literal["auto", "always", "never"] = option(
         "auto",
         PASSWORDS,
-        "Whether new passwords are looked at: on, off, or on unless accounts end with the process (auto).",
+        "Whether new passwords are looked at: always, never, or unless accounts end with the process (auto).",
     )
     password_min_length: int = option(
         8, PASSWORDS, "How long a new password must be.", unit="characters", least=1, most=64

@@ -139,6 +139,8 @@ class Admitter:
         request: Request = caller.request
         given = request.fields.get(b"x-toto-hmac", b"")
         own = handler._hmac_handler
+        if not session.key and own is None:  # it is older than the setting, and anybody could sign with an empty key
+            raise TotoException(ERROR_INVALID_HMAC, "Invalid HMAC")
         if own is not None:
             right = bool(own(handler, session))
         else:

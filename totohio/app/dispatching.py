@@ -109,8 +109,9 @@ class Dispatcher:
         self.keeper = keeper
         self.fibers = keeper.fibers if keeper is not None else None
         self.remote = keeper is not None and not keeper.store.local
-        if self.fibers is not None:
-            lot.wrap = self.fibers.wrap
+        if keeper is not None:
+            lot.wrap = keeper.fibers.wrap
+            keeper.lot = lot
         self.timed = log is not None
         self.log = log or _no_log
         self._packer = packer

@@ -303,7 +303,7 @@ class TotoHandler(Identified):
         except Exception as error:  # what cannot be sent, or what fails while it is looked at
             code = ERROR_SERVER
             body = dispatcher.pack(kind, self._packable(reply, kind, error))
-        if session is not None and session.key:
+        if session is not None and session.key and session.session_id:
             self._sign(session, body)
         self._send(body, self.response_type, code)
 

@@ -161,10 +161,12 @@ class Identified(Sender):
 
     def _sign(self, session: TotoSession, body: bytes) -> None:
         """Sign the reply."""
+        admitter = self._keeper().admitter
+        if not admitter.signed:
+            return
         own = type(self)._response_hmac_handler
         if own is None:
-            algorithm = self._keeper().admitter.algorithm
-            mac = signing.response_signature(session.key, session.session_id, body, algorithm)
+            mac = signing.response_signature(session.key, session.session_id, body, admitter.algorithm)
             self._extra = b"x-toto-hmac: %b\r\n" % mac.encode()
             return
         value = own(self, body)

@@ -21,6 +21,7 @@ from totohio.core.accounting import Accounts
 from totohio.core.committing import Journal, Unit
 from totohio.core.factoring import second_factor
 from totohio.core.hashing import Passwords
+from totohio.core.invoking import Lot
 from totohio.core.keying import ApiKeys
 from totohio.core.pausing import Fibers
 from totohio.core.ports import Store, StoreError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("totohio")
 
 AGENT = 200  # characters that are kept of a User-Agent
+QUIET = 1.0  # seconds in which it is logged once that the store is unavailable
 WAIT = 10.0  # seconds that a thread, or a start-up function, waits for the store at most
 
 
@@ -53,6 +55,7 @@ class Keeper:
         reset_function: Brings codes to users; None without.
         admitter: Looks who calls.
         jar: Cookies; None without.
+        lot: Where methods wait.
         running: The cycle comes, so that nothing may wait for it.
         settings: The server's options.
         locator: Tells where clients are.
@@ -121,6 +124,8 @@ class Keeper:
         self.locator = Locator(listed(settings.trusted_proxies))
         self._global = DBConnection(self)
         self.running = False
+        self.lot: Lot | None = None
+        self._quiet_until = 0.0
 
     # ------------------------------------------------------------ who asks
 
@@ -156,24 +161,34 @@ class Keeper:
         Raises:
             TotohioError: The cycle does not come.
         """
-        if not self.running or self._here():
+        if not self.running or self._here() or self.environment.threads.inline:
             return function(*args)
-        done = threading.Event()
+        over = threading.Event()
         outcome: list[Any] = []
 
+        def done(result: Any, error: BaseException | None) -> None:
+            outcome.extend((result, error))
+            over.set()
+
         def run() -> None:
+            assert self.lot is not None
             try:
-                outcome.extend((True, function(*args)))
+                result = self.fibers.call(function, *args)
             except BaseException as error:
-                outcome.extend((False, error))
-            done.set()
+                done(None, error)
+                return
+            if self.fibers.paused(result):
+                self.lot.run(result, done)
+            else:
+                done(result, None)
 
         self._post(run)
-        if not done.wait(WAIT):
+        if not over.wait(WAIT):
             raise TotohioError("the server did not come to it in time")
-        if outcome[0]:
-            return outcome[1]
-        raise outcome[1]
+        result, error = outcome
+        if error is not None:
+            raise error
+        return result
 
     # ------------------------------------------------------------ what DBConnection and methods share
 
@@ -240,7 +255,10 @@ class Keeper:
 
     def unavailable(self, error: StoreError) -> TotoException:
         """Give the error that a call gets when the store has failed."""
-        logger.warning("the store is unavailable: %s", error)
+        now = self.environment.clock.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET
+            logger.warning("the store is unavailable: %s", error)
         return TotoException(ERROR_STORE_UNAVAILABLE, "The store is unavailable; try again later.")
 
     def bring(self, user_id: str, code: str) -> None:

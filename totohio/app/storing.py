@@ -53,6 +53,7 @@ class SessionDoer(Doer):
 
     def exit(self) -> None:
         """Give up what is queued, and close the store when the group that is on its way is there."""
+        self.journal.flush()
         self.keeper.running = False
         self.keeper.close()
         self.journal.end()

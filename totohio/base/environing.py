@@ -98,9 +98,11 @@ class Threads(Protocol):
     Attributes:
         deliver: Called as ``deliver(future.set_result, value)``, or with ``future.set_exception``, with what a worker
             thread has finished; the server puts its own way into the cycle here.
+        inline: They only seem to be threads: their calls run in the thread of the cycle, between cycles.
     """
 
     deliver: Callable[..., object]
+    inline: bool
 
     def ident(self) -> int:
         """Tell which thread calls: a number that no other living thread of this world has."""

@@ -16,13 +16,14 @@ from typing import TypeVar
 from totohio.base.errors import ERROR_CONFLICT, TotoException
 from totohio.base.futures import Future
 from totohio.core.pausing import Fibers
-from totohio.core.ports import VERSION, Store, Transaction, Write
+from totohio.core.ports import VERSION, Store, StoreError, Transaction, Write
 
 T = TypeVar("T")
 
 logger = logging.getLogger("totohio")
 
 TRIES = 10  # times that a transaction is made anew for what is there now before its call fails
+QUEUE = 20_000  # transactions that may wait for a group at most: a store that hangs must not fill the memory
 GROUP = 1000  # transactions in a group at most, so that no commit takes long
 
 Rebase = Callable[[list[bytes | None]], Transaction | None]
@@ -67,6 +68,7 @@ class Journal:
         self._queue: list[Ticket] = []
         self._pending: dict[bytes, tuple[bytes | None, Ticket]] = {}
         self._flying = False
+        self._life = 0  # changes when it is ended, so that a group of before is not taken for one of now
 
     def __len__(self) -> int:
         """How many transactions wait for the next group."""
@@ -87,7 +89,13 @@ class Journal:
         return self._pending.get(key)
 
     def write(self, transaction: Transaction, rebase: Rebase | None = None) -> Ticket:
-        """Queue a transaction for the group of this cycle."""
+        """Queue a transaction for the group of this cycle.
+
+        Raises:
+            StoreError: Too many wait already.
+        """
+        if len(self._queue) >= QUEUE:
+            raise StoreError(f"{QUEUE} transactions wait to be committed")
         ticket = Ticket(transaction, rebase)
         self._enqueue(ticket)
         return ticket
@@ -98,12 +106,13 @@ class Journal:
             return
         tickets, self._queue = self._queue[:GROUP], self._queue[GROUP:]
         self._flying = True
+        life = self._life
         try:
             future = self.store.commit([ticket.transaction for ticket in tickets])
         except Exception as error:
             future = Future()
             future.set_exception(error)
-        future.add_done_callback(lambda done: self._landed(tickets, done))
+        future.add_done_callback(lambda done: self._landed(tickets, done) if life == self._life else None)
 
     def _enqueue(self, ticket: Ticket) -> None:
         self._queue.append(ticket)
@@ -175,6 +184,7 @@ class Journal:
         self._queue.clear()
         self._pending.clear()
         self._flying = False
+        self._life += 1
 
 
 class Unit:
@@ -335,7 +345,9 @@ class Part(Unit):
         return self.bundle.load(keys)
 
     def write(self, transaction: Transaction, rebase: Rebase | None = None, *, needed: bool = True) -> Future[bool]:
-        """Keep a transaction until the batch is done."""
+        """Keep a transaction until the batch is done, unless nobody needs it: then it goes its own way."""
+        if not needed:
+            return super().write(transaction, rebase, needed=False)
         self.wrote = True
         return self.bundle.write(transaction, rebase, needed=needed)
 

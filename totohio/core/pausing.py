@@ -70,13 +70,13 @@ class Fibers:
 
     def wrap(self, waiting: Any) -> Any:
         """Give a generator that does what another one does, or a coroutine, and in whose code `wait` can pause."""
-        if getattr(waiting, "gi_code", None) is _FOLLOW:
+        if self.paused(waiting):
             return waiting
         return self._wrapped(waiting)
 
     def _wrapped(self, waiting: Any) -> Generator[Any, Any, Any]:
         result = self.call(drive, waiting)
-        if getattr(result, "gi_code", None) is _FOLLOW:
+        if self.paused(result):
             result = yield from result
         return result
 
@@ -93,6 +93,10 @@ class Fibers:
                 return value
             self.block(future)
         return future.result()
+
+    def paused(self, result: Any) -> bool:
+        """Tell whether what `call` has given is a function that has paused."""
+        return getattr(result, "gi_code", None) is _FOLLOW
 
     def pausable(self) -> bool:
         """Tell whether the caller runs in a fiber, so that waiting costs others nothing."""

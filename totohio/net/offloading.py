@@ -126,6 +126,8 @@ class KernelThreads:
         deliver: Called in a worker thread as ``deliver(future.set_result, value)``, or with ``future.set_exception``.
     """
 
+    inline = False
+
     def __init__(self, post: Callable[..., object] | None = None) -> None:
         """Make threads whose results go through ``post``, mostly that of an Inbox.
 

@@ -35,7 +35,10 @@ class SimThreads:
 
     Attributes:
         deliver: Gets what a task has finished into the cycle.
+        inline: Its calls run in the thread of the cycle.
     """
+
+    inline = True
 
     def __init__(self, process: "Process") -> None:
         self._process = process

@@ -57,6 +57,7 @@ from totohio.core.marking import (
 from totohio.core.ports import StoreError
 from totohio.core.session import TotoSession
 from totohio.net.polling import PollingDoist
+from totohio.store.sealed import AESCipher, ClientCache
 from totohio.work.queues import AwaitableInstance, InstancePool, TaskQueue
 
 __all__ = [
@@ -86,6 +87,8 @@ __all__ = [
     "TotoAccount",
     "DBConnection",
     "TotoSessionCache",
+    "ClientCache",
+    "AESCipher",
     # what methods wait for
     "sleep",
     "Future",

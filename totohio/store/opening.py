@@ -35,7 +35,6 @@ class KernelDatabases:
         return LmdbStore(
             settings.database_path,
             threads=environment.threads,
-            clock=environment.clock,
             max_size=settings.database_max_size,
         )
 

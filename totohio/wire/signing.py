@@ -1,0 +1,71 @@
+"""Signatures of requests and replies: HMACs of what goes over the wire, under the key of a session.
+
+A request is signed over ``METHOD + uri + body``, a reply over ``session_id + body``; both travel in base64 in the
+header ``x-toto-hmac``. A request may have a date and a nonce, which are signed along as ``METHOD + uri + date + nonce +
+body``, so that one that was overheard is good for a short time and only once.
+"""
+
+import hmac
+import re
+from binascii import b2a_base64
+
+DATE = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?\Z")
+"""Unix seconds in decimal, as ``x-toto-date`` has them."""
+
+
+def request_signature(
+    key: str,
+    method: str,
+    uri: str,
+    body: bytes,
+    algorithm: str = "sha256",
+    date: str | None = None,
+    nonce: str | None = None,
+) -> str:
+    """Give the signature of a request.
+
+    Args:
+        key: Of the session.
+        method: The HTTP verb.
+        uri: The path and query exactly as they are sent.
+        body: Exactly as it is sent.
+        algorithm: "sha256", or "sha1" as Toto's clients have it.
+        date: The value of ``x-toto-date``, where there is one.
+        nonce: The value of ``x-toto-nonce``, where there is one.
+    """
+    head = f"{method}{uri}{date or ''}{nonce or ''}".encode("latin-1", "replace")
+    return _signed(key, head + body, algorithm)
+
+
+def response_signature(key: str, session_id: str, body: bytes, algorithm: str = "sha256") -> str:
+    """Give the signature of a reply.
+
+    Args:
+        key: Of the session.
+        session_id: As the reply has it.
+        body: Exactly as it is sent.
+        algorithm: "sha256", or "sha1".
+    """
+    return _signed(key, session_id.encode() + body, algorithm)
+
+
+def equal(given: str | bytes, wanted: str) -> bool:
+    """Tell whether a signature is the right one, in a time that does not tell how much of it is right."""
+    if isinstance(given, str):
+        given = given.encode("utf-8", "replace")
+    return hmac.compare_digest(given, wanted.encode())
+
+
+def fresh(date: str, now: float, window: float) -> bool:
+    """Tell whether the date of a request is near enough.
+
+    Args:
+        date: The value of ``x-toto-date``: Unix seconds in decimal.
+        now: Wall time in Unix seconds.
+        window: Seconds by which the two may differ.
+    """
+    return DATE.match(date) is not None and abs(float(date) - now) <= window
+
+
+def _signed(key: str, data: bytes, algorithm: str) -> str:
+    return b2a_base64(hmac.digest(key.encode(), data, algorithm), newline=False).decode("ascii")

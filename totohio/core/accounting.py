@@ -288,10 +288,25 @@ class Accounts:
         hashed: str = unit.wait(self.submit(self.hasher.hash, password, self.minter.draw(SALT)))
         return hashed
 
-    def verify(self, unit: Unit, user_id: Any, password: Any, *, address: str = "") -> Account:
+    def verify(
+        self,
+        unit: Unit,
+        user_id: Any,
+        password: Any,
+        *,
+        address: str = "",
+        more: Callable[[Account], None] | None = None,
+    ) -> Account:
         """Give the account of a user whose password is right.
 
         It takes as long when there is no such user.
+
+        Args:
+            unit: Whose request it is.
+            user_id: Who somebody says to be.
+            password: What they show for it.
+            address: From where.
+            more: Looks at what else they have to show; what it raises counts as a failure too.
 
         Raises:
             TotoException: 1005, there is no such user or the password is wrong; 1013, too many have failed.
@@ -311,6 +326,8 @@ class Accounts:
         right = unit.wait(self.submit(self.hasher.verify, hashed, password))
         if not right or account is None or not account.password:
             raise wrong()
+        if more is not None:
+            more(account)
         if self.throttle is not None:
             self.throttle.succeeded(unit, user_id, address)
         return account

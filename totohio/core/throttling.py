@@ -1,0 +1,111 @@
+"""Attempts to log in that fail, counted in the store, where all processes see it.
+
+An attempt is counted before the password is looked at, and taken back when it was right: so attempts over parallel
+connections, or in one batch, count each other.
+"""
+
+import hashlib
+import ipaddress
+
+import msgspec
+
+from totohio.base.clocking import Clock, Minter
+from totohio.core.committing import Unit, version_of
+from totohio.core.limiting import ACCOUNT, ADDRESS, PAIR, Bucket, Rule, failed, left, lifetime, taken_back, too_many
+from totohio.core.ports import VERSION, Transaction, Write
+
+NETWORK = 64  # bits of an IPv6 address that count: whoever has one has as many as these leave
+
+_decode = msgspec.msgpack.Decoder(Bucket).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def place(address: str) -> str:
+    """Give what counts of an address: all of IPv4, the first 64 bits of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    return str(ipaddress.ip_network((int(parsed) >> NETWORK << NETWORK, NETWORK)))
+
+
+class LoginThrottle:
+    """Counts attempts to log in: by account and address, by address, and by account where the address is a new one."""
+
+    def __init__(self, *, clock: Clock, minter: Minter) -> None:
+        self._clock = clock
+        self._minter = minter
+
+    def reserve(self, unit: Unit, user_id: str, address: str, known: bool) -> None:
+        """Count an attempt before it is made.
+
+        Args:
+            unit: Whose request it is.
+            user_id: Whose account.
+            address: From where; "" when that is not known, which counts no address.
+            known: The user has logged in from there before.
+
+        Raises:
+            TotoException: 1013, there were too many; with ``retry_after`` in seconds.
+        """
+        rules = self._rules(user_id, address, known)
+        now = self._clock.now()
+        keys = [key for key, _ in rules]
+
+        def build(values: list[bytes | None]) -> Transaction:
+            buckets = [_bucket(value) for value in values]
+            wait = max(left(bucket, rule, now) for bucket, (_, rule) in zip(buckets, rules, strict=True))
+            if wait > 0.0:
+                raise too_many(wait)
+            after = [failed(bucket, rule, now) for bucket, (_, rule) in zip(buckets, rules, strict=True)]
+            return self._transaction(rules, values, after, now)
+
+        ticket = unit.journal.write(build(unit.load(keys)), build)
+        unit.tickets.append((ticket, True))
+
+    def succeeded(self, unit: Unit, user_id: str, address: str) -> None:
+        """Take the attempt back and forget the others of this account from this address: it was the user."""
+        rules = self._rules(user_id, address, False)
+        now = self._clock.now()
+
+        def build(values: list[bytes | None]) -> Transaction:
+            after = [
+                Bucket() if rule is PAIR else taken_back(_bucket(value), rule, now)
+                for value, (_, rule) in zip(values, rules, strict=True)
+            ]
+            return self._transaction(rules, values, after, now)
+
+        ticket = unit.journal.write(build(unit.load([key for key, _ in rules])), build)
+        unit.tickets.append((ticket, False))
+
+    def _rules(self, user_id: str, address: str, known: bool) -> list[tuple[bytes, Rule]]:
+        where = place(address)
+        rules = [(_key("pair", user_id, where), PAIR)]
+        if where:
+            rules.append((_key("address", where), ADDRESS))
+        if not known:
+            rules.append((_key("account", user_id), ACCOUNT))
+        return rules
+
+    def _transaction(
+        self, rules: list[tuple[bytes, Rule]], values: list[bytes | None], after: list[Bucket], now: float
+    ) -> Transaction:
+        writes = []
+        for (key, rule), value, bucket in zip(rules, values, after, strict=True):
+            if bucket.failures > 0.0:
+                expires = now + lifetime(rule, bucket)
+                writes.append(Write(key, self._minter.draw(VERSION) + _encode(bucket), expires))
+            elif value is not None:
+                writes.append(Write(key, None))
+        conditions = tuple((key, version_of(value)) for (key, _), value in zip(rules, values, strict=True))
+        return Transaction(conditions, tuple(writes), lazy=True)
+
+
+def _bucket(value: bytes | None) -> Bucket:
+    return Bucket() if value is None else _decode(memoryview(value)[VERSION:])
+
+
+def _key(*parts: str) -> bytes:
+    return b"t" + hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()

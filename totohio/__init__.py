@@ -57,6 +57,7 @@ from totohio.core.marking import (
 from totohio.core.ports import StoreError
 from totohio.core.session import TotoSession
 from totohio.net.polling import PollingDoist
+from totohio.store.remembering import RedisSessionCache
 from totohio.store.sealed import AESCipher, ClientCache
 from totohio.work.queues import AwaitableInstance, InstancePool, TaskQueue
 
@@ -87,6 +88,7 @@ __all__ = [
     "TotoAccount",
     "DBConnection",
     "TotoSessionCache",
+    "RedisSessionCache",
     "ClientCache",
     "AESCipher",
     # what methods wait for

@@ -219,17 +219,21 @@ class Keeper:
             agent = handler.request.fields.get(b"user-agent", b"")[:AGENT].decode("latin-1")
         if not verify_password:
             return self.accounts.login(unit, canonical(user_id), lambda account: None, address=address, agent=agent)
-        verified = self.accounts.verify(unit, user_id, password, address=address)
+        factors: list[Callable[[Account], None]] = []
+
+        def look(account: Account) -> None:
+            factors.append(second_factor(account, code, self.environment.clock.now()))
+
+        verified = self.accounts.verify(unit, user_id, password, address=address, more=look)
         hashed = verified.password
         fresh = None
         if self.hasher.outdated(hashed):
             fresh = self.accounts.hash(unit, str(password))
-        factor = second_factor(verified, code, self.environment.clock.now())
 
         def edit(account: Account) -> None:
             if account.password != hashed:
                 raise wrong()
-            factor(account)
+            factors[0](account)
             if fresh is not None:
                 account.password = fresh
 

@@ -57,9 +57,7 @@ class KernelDatabases:
             )
         except ValueError as error:
             raise SettingsError(f"database_url: {error}") from None
-        return RedisStore(
-            driver, threads=environment.threads, clock=environment.clock, timeout=settings.database_timeout
-        )
+        return RedisStore(driver, threads=environment.threads, clock=environment.clock)
 
 
 class Reluctant:

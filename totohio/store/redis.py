@@ -1,0 +1,374 @@
+"""Records in a Redis server, which many machines share.
+
+What one cycle asks for goes to a worker thread as one: all records that are wanted are read together, and all
+transactions are one pipeline of calls of one script, which Redis runs one at a time. Replies wait for it and the cycle
+does not. When the server cannot be reached, calls fail at once for a moment that grows from a tenth of a second to two,
+then one is tried again; so a dead server costs nobody a timeout but who finds it dead.
+
+How durable an acknowledged write is, is a matter of that server's settings: with ``appendfsync always`` it survives
+what the disk survives; with the usual ``everysec`` a failing machine loses the last second; when a replica takes over,
+what had not reached it is lost, unless ``redis_replicas`` has each write wait for it.
+"""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from totohio.base.clocking import Clock
+from totohio.base.environing import Pool, Threads
+from totohio.base.errors import TotohioError
+from totohio.base.futures import Future
+from totohio.core.ports import VERSION, StoreError, Transaction
+from totohio.store.driving import Driver
+
+logger = logging.getLogger("totohio")
+
+READERS = 4  # threads that read
+FIRST_PAUSE = 0.1  # seconds in which nothing is tried after a failure,
+LAST_PAUSE = 2.0  # and after many
+SLACK = 60.0  # seconds for which the server keeps what has expired, since its clock may differ
+SENTINEL_PORT = 26379
+
+SCRIPT = f"""
+local c, w = tonumber(ARGV[1]), tonumber(ARGV[2])
+for i = 1, c do
+  if redis.call('GETRANGE', KEYS[i], 0, {VERSION - 1}) ~= ARGV[2 + i] then
+    local value = w > 0 and ARGV[3 + c] or ''
+    if value ~= '' and redis.call('GETRANGE', KEYS[c + 1], 0, {VERSION - 1}) == string.sub(value, 1, {VERSION}) then
+      return 1
+    end
+    return 0
+  end
+end
+for i = 1, w do
+  local key, value, expires = KEYS[c + i], ARGV[1 + c + 2 * i], ARGV[2 + c + 2 * i]
+  if value == '' then
+    redis.call('DEL', key)
+  else
+    redis.call('SET', key, value)
+    if expires ~= '0' then redis.call('PEXPIREAT', key, expires) end
+  end
+end
+return 1
+"""
+"""A transaction: KEYS are those of the conditions and then of the writes; ARGV how many there are of each, the versions
+of the conditions ('' for a record that must not be there), and of each write the value ('' removes) and when it expires
+(Unix milliseconds, '0' never). It gives 1 when the conditions held, or when it has been applied before."""
+
+
+class RedisStore:
+    """Keeps records with a `Driver`.
+
+    Attributes:
+        local: False: what is asked for comes later.
+    """
+
+    local = False
+
+    def __init__(self, driver: Driver, *, threads: Threads, clock: Clock) -> None:
+        self._driver = driver
+        self._threads = threads
+        self._clock = clock
+        self._readers: Pool | None = None
+        self._writer: Pool | None = None
+        self._wanted: list[tuple[list[bytes], Future[list[bytes | None]]]] = []
+        self._pause = 0.0
+        self._until = 0.0
+
+    def __repr__(self) -> str:
+        return f"<RedisStore by {self._driver!r}>"
+
+    @property
+    def raw(self) -> Any:
+        """The client of the server."""
+        return self._driver.raw
+
+    def open(self) -> None:
+        """Begin; the server is looked for when it is needed."""
+        if self._readers is None:
+            self._readers = self._threads.pool("redis-read", READERS)
+            self._writer = self._threads.pool("redis-write", 1)  # one, so that commits keep their order
+        self._pause = self._until = 0.0
+
+    def close(self) -> None:
+        """Let go of the server."""
+        readers, self._readers = self._readers, None
+        writer, self._writer = self._writer, None
+        for pool in (readers, writer):
+            if pool is not None:
+                pool.close()
+        if readers is not None:
+            self._driver.close()
+        wanted, self._wanted = self._wanted, []
+        for _, future in wanted:
+            future.set_exception(StoreError("the store is closed"))
+
+    def read(self, key: bytes) -> bytes | None:
+        """Not possible: what is asked for comes later.
+
+        Raises:
+            StoreError: Always.
+        """
+        raise StoreError("a remote store gives nothing at once")
+
+    def load(self, keys: Sequence[bytes]) -> Future[list[bytes | None]]:
+        """Give the values of records, read together with all others that this cycle asks for."""
+        future: Future[list[bytes | None]] = Future()
+        if self._readers is None:
+            future.set_exception(StoreError("the store is closed"))
+        elif self._resting():
+            future.set_exception(_unreached())
+        else:
+            self._wanted.append((list(keys), future))
+        return future
+
+    def wanted(self) -> bool:
+        """Tell whether something is to be read with the next `flush`."""
+        return bool(self._wanted)
+
+    def flush(self) -> None:
+        """Read what this cycle has asked for."""
+        if not self._wanted or self._readers is None:
+            return
+        wanted, self._wanted = self._wanted, []
+        keys = list(dict.fromkeys(key for some, _ in wanted for key in some))
+
+        def read(inner: Future[list[bytes | None]]) -> None:
+            error = _error(inner)
+            if error is not None:
+                for _, future in wanted:
+                    future.set_exception(error)
+                return
+            values = dict(zip(keys, inner.result(), strict=True))
+            for some, future in wanted:
+                future.set_result([values[key] for key in some])
+
+        self._readers.submit(self._do, self._driver.read, keys).add_done_callback(read)
+
+    def commit(self, transactions: Sequence[Transaction]) -> Future[list[bool]]:
+        """Apply transactions, in one exchange."""
+        future: Future[list[bool]] = Future()
+        if self._writer is None:
+            future.set_exception(StoreError("the store is closed"))
+            return future
+        if self._resting():
+            future.set_exception(_unreached())
+            return future
+
+        def applied(inner: Future[list[bool]]) -> None:
+            error = _error(inner)
+            if error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(inner.result())
+
+        self._writer.submit(self._do, self._driver.apply, list(transactions)).add_done_callback(applied)
+        return future
+
+    def sweep(self, now: float, limit: int) -> Future[int]:
+        """Leave it to the server, which removes what has expired by itself."""
+        future: Future[int] = Future()
+        future.set_result(0)
+        return future
+
+    # ------------------------------------------------------------ in worker threads
+
+    def _do(self, function: Any, argument: Any) -> Any:
+        """Ask the server, unless it was found dead a moment ago."""
+        if self._resting():
+            raise _unreached()
+        try:
+            result = function(argument)
+        except StoreError:
+            self._pause = min(LAST_PAUSE, max(FIRST_PAUSE, self._pause * 2.0))
+            self._until = self._clock.monotonic() + self._pause
+            raise
+        self._pause = self._until = 0.0
+        return result
+
+    def _resting(self) -> bool:
+        return self._until > 0.0 and self._clock.monotonic() < self._until
+
+
+class RedisDriver:
+    """Speaks to Redis with redis-py.
+
+    Attributes:
+        raw: The client: a ``redis.Redis`` or ``redis.RedisCluster``.
+    """
+
+    def __init__(self, url: str, *, prefix: str = "totohio", timeout: float = 2.0, replicas: int = 0) -> None:
+        """Set it up; nothing is connected yet.
+
+        Args:
+            url: ``redis://[[user:]password@]host[:port][/db]``, ``rediss://`` for TLS, ``unix://path?db=0``;
+                ``redis+sentinel://[[user:]password@]host[:port][,host...]/service[/db]``;
+                ``redis+cluster://[[user:]password@]host[:port]``; the last two with ``rediss+`` for TLS. Options of
+                redis-py may follow as a query, ``?ssl_ca_certs=...`` for instance.
+            prefix: What all keys begin with, in braces, so that a cluster keeps them together.
+            timeout: Seconds that connecting and each answer may take.
+            replicas: How many replicas must have a write before it counts as done.
+
+        Raises:
+            ValueError: The URL is none of these.
+        """
+        self._prefix = b"{" + prefix.encode() + b"}:"
+        self._timeout = timeout
+        self._replicas = replicas
+        self._url = url
+        try:
+            self.raw: Any = _client(url, timeout)
+        except (RedisError, ValueError, TypeError) as error:
+            raise ValueError(str(error)) from None
+        self._cluster = isinstance(self.raw, _LazyCluster)
+        self._sha = ""
+
+    def __repr__(self) -> str:
+        parts = urlsplit(self._url)
+        return f"<RedisDriver {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}>"
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Give the values of records."""
+        try:
+            found: list[bytes | None] = self._client().mget([self._prefix + key for key in keys])
+        except (RedisError, OSError) as error:
+            raise StoreError(f"Redis: {error}") from error
+        return found
+
+    def apply(self, transactions: Sequence[Transaction]) -> list[bool]:
+        """Apply transactions."""
+        try:
+            results = self._run(transactions)
+            if any(isinstance(result, NoScriptError) for result in results):
+                self._sha = ""
+                results = self._run(transactions)
+        except (RedisError, OSError) as error:
+            raise StoreError(f"Redis: {error}") from error
+        for result in results:
+            if isinstance(result, Exception):
+                raise StoreError(f"Redis: {result}") from result
+        return [result == 1 for result in results]
+
+    def close(self) -> None:
+        """Close all connections."""
+        with contextlib.suppress(RedisError, OSError):
+            self.raw.close()
+
+    def _client(self) -> Any:
+        return self.raw.ready() if self._cluster else self.raw
+
+    def _run(self, transactions: Sequence[Transaction]) -> list[Any]:
+        client = self._client()
+        if not self._sha:
+            self._sha = client.script_load(SCRIPT)
+            if isinstance(self._sha, bytes):
+                self._sha = self._sha.decode()
+        calls = [self._call(transaction) for transaction in transactions]
+        if self._cluster:
+            results: list[Any] = [client.evalsha(self._sha, *call) for call in calls]
+            return results
+        with client.pipeline(transaction=False) as pipeline:
+            for call in calls:
+                pipeline.evalsha(self._sha, *call)
+            if self._replicas:
+                pipeline.wait(self._replicas, int(self._timeout * 500))
+            results = pipeline.execute(raise_on_error=False)
+        if self._replicas:
+            reached = results.pop()
+            if isinstance(reached, Exception) or reached < self._replicas:
+                raise StoreError(f"Redis: {reached} replicas have the write, {self._replicas} are wanted")
+        return results
+
+    def _call(self, transaction: Transaction) -> list[Any]:
+        conditions, writes = transaction.conditions, transaction.writes
+        keys = [self._prefix + key for key, _ in conditions] + [self._prefix + write.key for write in writes]
+        arguments: list[Any] = [len(conditions), len(writes), *(version or b"" for _, version in conditions)]
+        for write in writes:
+            expires = int((write.expires + SLACK) * 1000) if write.expires else 0
+            arguments += [write.value or b"", expires]
+        return [len(keys), *keys, *arguments]
+
+
+class _LazyCluster:
+    """A client of a cluster that asks for its nodes when it is first used, since that may fail."""
+
+    def __init__(self, url: str, options: dict[str, Any]) -> None:
+        self._url = url
+        self._options = options
+        self._client: Any = None
+
+    def ready(self) -> Any:
+        if self._client is None:
+            self._client = redis.RedisCluster.from_url(self._url, **self._options)
+        return self._client
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def _client(url: str, timeout: float) -> Any:
+    options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    parts = urlsplit(url)
+    scheme, _, kind = parts.scheme.partition("+")
+    if scheme not in ("redis", "rediss", "unix") or kind not in ("", "sentinel", "cluster"):
+        raise ValueError(f"{parts.scheme}:// is no URL of Redis")
+    plain = urlunsplit(parts._replace(scheme=scheme))
+    retry = Retry(NoBackoff(), 1)  # a connection that the server has closed meanwhile; what is done twice counts once
+    if kind == "cluster":
+        return _LazyCluster(plain, options)
+    if kind == "sentinel":
+        return _sentinel(plain, options)
+    return redis.Redis.from_url(plain, retry=retry, **options)
+
+
+def _sentinel(url: str, options: dict[str, Any]) -> Any:
+    """Give a client of the server that sentinels name as the first of a service."""
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    service, _, db = parts.path.strip("/").partition("/")
+    if not service or not hosts:
+        raise ValueError("redis+sentinel:// needs hosts and the name of a service")
+    # redis-py reads the options of the query for us.
+    parsed = redis.connection.parse_url(urlunsplit((parts.scheme, "host", "", parts.query, "")))
+    for name in ("host", "connection_class"):
+        parsed.pop(name, None)
+    if parts.scheme == "rediss":
+        parsed["ssl"] = True
+    user, _, password = credentials.rpartition(":")
+    addresses = []
+    for host in hosts.split(","):
+        address = urlsplit(f"//{host}")
+        addresses.append((address.hostname or "", address.port or SENTINEL_PORT))
+    sentinel = Sentinel(addresses, sentinel_kwargs=dict(options), **parsed, **options)
+    return sentinel.master_for(
+        service,
+        db=int(db or 0),
+        username=unquote(user) or None,
+        password=unquote(password) or None,
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def _unreached() -> StoreError:
+    return StoreError("Redis was not reached a moment ago")
+
+
+def _error(future: Future[Any]) -> StoreError | None:
+    try:
+        error = future.exception()
+    except TotohioError as cancelled:
+        return StoreError(str(cancelled))
+    if error is None or isinstance(error, StoreError):
+        return error
+    logger.error("the store failed in an unknown way", exc_info=error)
+    return StoreError(f"the store failed: {type(error).__name__}")

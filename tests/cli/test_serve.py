@@ -286,11 +286,11 @@ def test_a_module_that_seems_to_lack_invoke_is_named_at_debug_level(
 
 
 def test_settings_without_effect_in_this_version_are_named(start: Start):
-    server = start("--hmac-enabled")
+    server = start("--event-mode", "on")
     server.connect().close()
     server.signal()
     assert server.wait() == 0
-    assert "WARN  the option hmac_enabled has no effect in this version" in server.log()
+    assert "WARN  the option event_mode has no effect in this version" in server.log()
 
 
 def test_a_unix_socket_is_announced_and_answers(start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -163,18 +163,18 @@ class Accounts:
             TotoException: 1010, it cannot be a user id; 1006, there is such an account; 1003, the password will not do.
             StoreError: It cannot be read or written.
         """
-        user_id = canonical(user_id)
-        if not user_id:
+        name = canonical(user_id)
+        if not name:
             raise TotoException(ERROR_INVALID_USER_ID, "Invalid user ID.")
         if hashed is None:
-            self.look_at(password, user_id)
-        key = account_key(user_id)
+            self.look_at(password, name)
+        key = account_key(name)
         if unit.read(key) is not None:
             raise _exists()
         if hashed is None:
             hashed = self.hash(unit, password)
         now = self.clock.now()
-        account = Account(user_id, hashed, now, now)
+        account = Account(name, hashed, now, now)
         put_properties(account, properties)
         write = Write(key, record(account, self.minter.draw(VERSION)))
 
@@ -186,7 +186,7 @@ class Accounts:
         if unit.read(key) is not None:  # somebody was faster while the hash was made
             raise _exists()
         unit.write(Transaction(((key, None),), (write,)), taken)
-        return user_id
+        return name
 
     def change_password(
         self,

@@ -63,7 +63,7 @@ def left(bucket: Bucket, rule: Rule, now: float) -> float:
     over = leaked(bucket, rule, now).failures - rule.free
     if over < 0:
         return 0.0
-    wait = min(rule.most, rule.first * 2.0 ** min(over, 64.0))
+    wait: float = min(rule.most, rule.first * 2.0 ** min(over, 64.0))
     return max(0.0, min(bucket.last, now) + wait - now)
 
 

@@ -29,6 +29,7 @@ class _Fiber(greenlet):
         """Run what is handed in, as long as anything is."""
         outcome: Any = None
         while True:
+            assert self.parent is not None
             function, args = self.parent.switch(outcome)
             try:
                 outcome = (True, function(*args))
@@ -145,6 +146,7 @@ def _resume(fiber: _Fiber, answer: tuple[bool, Any]) -> Any:
 
 
 def _pause(fiber: greenlet, wanted: Any) -> Any:
+    assert fiber.parent is not None
     good, value = fiber.parent.switch(_Pause(wanted))
     if good:
         return value

@@ -221,7 +221,7 @@ class LmdbStore:
 
     def _remove(self, txn: Any, now: float, limit: int) -> int:
         end = _time(now)
-        gone = []
+        gone: list[bytes] = []
         with txn.cursor(db=self._times) as cursor:
             for row in cursor.iternext(keys=True, values=False):
                 if row[: TIME.size] > end or len(gone) == limit:

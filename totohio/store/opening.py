@@ -42,12 +42,10 @@ class KernelDatabases:
         """Give the store in the Redis server of ``settings.database_url``.
 
         Raises:
-            SettingsError: The URL is none, or the package redis is not installed.
+            SettingsError: The URL is none.
         """
-        try:
-            from totohio.store.redis import RedisDriver, RedisStore
-        except ImportError:
-            raise SettingsError("database: redis needs the extra totohio[redis]") from None
+        from totohio.store.redis import RedisDriver, RedisStore
+
         try:
             driver = RedisDriver(
                 settings.database_url,

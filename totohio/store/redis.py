@@ -268,9 +268,8 @@ class RedisDriver:
     def _run(self, transactions: Sequence[Transaction]) -> list[Any]:
         client = self._client()
         if not self._sha:
-            self._sha = client.script_load(SCRIPT)
-            if isinstance(self._sha, bytes):
-                self._sha = self._sha.decode()
+            sha: Any = client.script_load(SCRIPT)
+            self._sha = sha.decode() if isinstance(sha, bytes) else sha
         calls = [self._call(transaction) for transaction in transactions]
         if self._cluster:
             results: list[Any] = [client.evalsha(self._sha, *call) for call in calls]
@@ -339,7 +338,7 @@ def _sentinel(url: str, options: dict[str, Any]) -> Any:
     if not service or not hosts:
         raise ValueError("redis+sentinel:// needs hosts and the name of a service")
     # redis-py reads the options of the query for us.
-    parsed = redis.connection.parse_url(urlunsplit((parts.scheme, "host", "", parts.query, "")))
+    parsed = _parse_url(urlunsplit((parts.scheme, "host", "", parts.query, "")))
     for name in ("host", "connection_class"):
         parsed.pop(name, None)
     if parts.scheme == "rediss":
@@ -349,7 +348,7 @@ def _sentinel(url: str, options: dict[str, Any]) -> Any:
     for host in hosts.split(","):
         address = urlsplit(f"//{host}")
         addresses.append((address.hostname or "", address.port or SENTINEL_PORT))
-    sentinel = Sentinel(addresses, sentinel_kwargs=dict(options), **parsed, **options)
+    sentinel: Any = _Sentinel(addresses, sentinel_kwargs=dict(options), **parsed, **options)
     return sentinel.master_for(
         service,
         db=int(db or 0),
@@ -357,6 +356,10 @@ def _sentinel(url: str, options: dict[str, Any]) -> Any:
         password=unquote(password) or None,
         retry=Retry(NoBackoff(), 1),
     )
+
+
+_parse_url: Any = redis.connection.parse_url
+_Sentinel: Any = Sentinel
 
 
 def _unreached() -> StoreError:

@@ -38,7 +38,9 @@ SALT = 16  # bytes
 class Hasher(Protocol):
     """Makes and verifies hashes of passwords; see `hashing.Passwords`."""
 
-    dummy: str
+    @property
+    def dummy(self) -> str:
+        """A hash of no password."""
 
     def hash(self, password: str, salt: bytes) -> str:
         """Give the hash of a password."""
@@ -322,8 +324,8 @@ class Accounts:
         if self.throttle is not None:
             known = account is not None and address_digest(address) in account.known
             self.throttle.reserve(unit, user_id, address, known)
-        hashed = account.password if account is not None and account.password else self.hasher.dummy
-        right = unit.wait(self.submit(self.hasher.verify, hashed, password))
+        hashed = account.password if account is not None else ""
+        right = unit.wait(self.submit(self._right, hashed, password))
         if not right or account is None or not account.password:
             raise wrong()
         if more is not None:
@@ -331,6 +333,10 @@ class Accounts:
         if self.throttle is not None:
             self.throttle.succeeded(unit, user_id, address)
         return account
+
+    def _right(self, hashed: str, password: str) -> bool:
+        """Verify a password in a worker thread, for as long where there is none."""
+        return self.hasher.verify(hashed or self.hasher.dummy, password)
 
     def login(self, unit: Unit, user_id: str, edit: Edit, *, address: str = "", agent: str = "") -> TotoSession:
         """Open a session for a user: a new one, whatever the client had before.

@@ -7,6 +7,7 @@ MiB and two passes; whoever calls does it in a worker thread.
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import re
@@ -25,11 +26,7 @@ _TOTO = re.compile(r"\$p5k2\$([0-9a-fA-F]*)\$([^$]+)\$([A-Za-z0-9./]+={0,2})\Z")
 
 
 class Passwords:
-    """Makes and verifies hashes.
-
-    Attributes:
-        dummy: A hash of no password, to verify against where there is no account, so that it takes as long.
-    """
+    """Makes and verifies hashes."""
 
     def __init__(self, *, memory: int = 19_456, time: int = 2, parallelism: int = 1) -> None:
         """Set it up.
@@ -42,7 +39,14 @@ class Passwords:
         self._memory = memory
         self._time = time
         self._parallelism = parallelism
-        self.dummy = self.hash("", DUMMY_SALT)
+
+    @functools.cached_property
+    def dummy(self) -> str:
+        """A hash of no password, to verify against where there is no account, so that it takes as long.
+
+        The first to ask for it makes it, which takes as long again.
+        """
+        return self.hash("", DUMMY_SALT)
 
     def hash(self, password: str, salt: bytes) -> str:
         """Give the hash of a password with this salt, 8 bytes at least and never the same twice."""

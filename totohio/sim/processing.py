@@ -14,6 +14,7 @@ from totohio.sim.clocking import SimMinter
 from totohio.sim.escapes.guarding import here
 from totohio.sim.isolating import Hooks, hook
 from totohio.sim.net.networking import SimNetwork
+from totohio.sim.stores.opening import SimDatabases
 from totohio.sim.working import SimThreads
 from totohio.work.queues import beforehand
 
@@ -50,6 +51,7 @@ class Process:
             network=network,
             threads=SimThreads(self),
             files=host.files,
+            databases=SimDatabases(self),
         )
         self.modules = host.modules.fresh()
         self.hooks: Hooks | None = None

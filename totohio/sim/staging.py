@@ -23,6 +23,7 @@ from totohio.sim.processing import Boot, Process
 from totohio.sim.profiles import Profile, profile
 from totohio.sim.scheduling import Schedule, check_seconds
 from totohio.sim.seeding import Dice
+from totohio.sim.stores.redis import SimRedis
 
 ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,}")  # of an object in memory, as it is written when it has no better name
 
@@ -215,6 +216,18 @@ class Stage(Schedule):
             raise
         self.judge()
         return host
+
+    def redis(self, name: str = "redis", *, everysec: bool = False) -> SimRedis:
+        """Start a Redis server on a host of its own; its ``url`` is what ``database_url`` takes.
+
+        Args:
+            name: Of the host.
+            everysec: It syncs once a second only, so that a crash takes back what was written in the last one.
+
+        Raises:
+            ValueError: There is a host of that name.
+        """
+        return SimRedis(self, name, everysec=everysec)
 
     # ------------------------------------------------------------ faults, and what goes wrong
 

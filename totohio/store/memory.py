@@ -20,6 +20,14 @@ class MemoryStore:
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._values)} records>"
 
+    def copy(self) -> "MemoryStore":
+        """Give another one with the same records."""
+        other = MemoryStore()
+        other._values = dict(self._values)
+        other._expires = dict(self._expires)
+        other._heap = list(self._heap)
+        return other
+
     def open(self) -> None:
         """Begin."""
 

@@ -11,6 +11,7 @@ from totohio.base.futures import Future
 from totohio.core.caching import TotoSessionCache
 from totohio.core.ports import Store, Transaction
 from totohio.store.memory import MemoryStore
+from totohio.store.reaching import RemoteStore
 
 KEY = 32  # bytes of a key that sessions are sealed with
 
@@ -44,7 +45,7 @@ class KernelDatabases:
         Raises:
             SettingsError: The URL is none.
         """
-        from totohio.store.redis import RedisDriver, RedisStore
+        from totohio.store.redis import RedisDriver
 
         try:
             driver = RedisDriver(
@@ -55,7 +56,7 @@ class KernelDatabases:
             )
         except ValueError as error:
             raise SettingsError(f"database_url: {error}") from None
-        return RedisStore(driver, threads=environment.threads, clock=environment.clock)
+        return RemoteStore(driver, threads=environment.threads, clock=environment.clock)
 
 
 class Reluctant:

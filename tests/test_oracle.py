@@ -12,7 +12,7 @@ ORACLE = Path(__file__).parents[2] / "shared" / "oracle"
 def test_recorded_exchanges_are_answered_as_the_original_did() -> None:
     if not ORACLE.is_dir():
         pytest.skip(f"the recorded exchanges are not at {ORACLE}")
-    command = [sys.executable, "replay.py", "--no-sessions", "--python", sys.executable, "transcripts.json"]
+    command = [sys.executable, "replay.py", "--python", sys.executable, "transcripts.json"]
     replay = subprocess.run(command, cwd=ORACLE, capture_output=True, text=True, check=False)
     assert replay.returncode == 0, replay.stdout + replay.stderr
     assert " 0 failed, 0 skipped of " in replay.stdout, replay.stdout

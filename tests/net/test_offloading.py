@@ -1,6 +1,7 @@
 """The way from worker threads back into the cycle: nothing is overlooked, and nobody is woken for nothing."""
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -187,6 +188,26 @@ def test_the_doer_is_due_at_once_exactly_when_something_waits() -> None:
     assert doer.due(5.0) <= 5.0
     doer.recur(5.0)
     assert doer.due(5.0) == FOREVER
+
+
+def test_the_doer_has_another_cycle_when_something_came_while_it_drained() -> None:
+    wakes = Wakes()
+    inbox = Inbox(wakes)
+    doer = OffloadDoer(inbox)
+    done: list[str] = []
+
+    def first() -> None:
+        done.append("first")
+        inbox.post(done.append, "second")  # taken by the same drain
+
+    inbox.post(first)
+    doer.recur(0.0)
+    assert done == ["first", "second"]
+    assert doer.due(0.0) == 0.0  # or nobody would be woken any more
+    doer.recur(0.0)
+    assert doer.due(0.0) == math.inf
+    inbox.post(done.append, "third")
+    assert wakes.count == 3
 
 
 def test_the_doer_knows_its_thread_from_enter_to_exit() -> None:

@@ -52,6 +52,11 @@ class Inbox:
         """How many functions wait."""
         return len(self._posted)
 
+    @property
+    def ringing(self) -> bool:
+        """The cycle was woken for it and has not drained since: until then nobody wakes it again."""
+        return self._woken.locked()
+
     def post(self, function: Callable[..., object], *args: Any) -> None:
         """Have ``function(*args)`` run in the next cycle; for any thread and for signal handlers."""
         self._posted.append((function, args))
@@ -100,8 +105,11 @@ class OffloadDoer(doing.Doer):
         self.limit = limit
 
     def due(self, tyme: float) -> float:
-        """At once when something waits, else whenever a post wakes the poller."""
-        return 0.0 if self.inbox else doing.FOREVER
+        """At once when something waits, else whenever a post wakes the poller.
+
+        Also when all that was posted has been taken already: what comes while it drains wakes the cycle once more.
+        """
+        return 0.0 if self.inbox or self.inbox.ringing else doing.FOREVER
 
     def enter(self, *, temp: bool | None = None) -> None:
         """Learn which thread the cycle runs in."""

@@ -220,11 +220,18 @@ class Unit:
         journal = self.journal
         if journal.local:
             return [self.read(key) for key in keys]
-        missing = [key for key in keys if journal.pending(key) is None]
         found: dict[bytes, bytes | None] = {}
+        missing = []
+        for key in keys:
+            entry = journal.pending(key)
+            if entry is None:
+                missing.append(key)
+            else:  # now, for it may be committed, and so be pending no more, while the others are waited for
+                self._rely(entry[1])
+                found[key] = entry[0]
         if missing:
             loaded = self.wait(journal.store.load(missing))
-            found = dict(zip(missing, loaded, strict=True))
+            found.update(zip(missing, loaded, strict=True))
         values = []
         for key in keys:
             entry = journal.pending(key)

@@ -169,7 +169,7 @@ def test_calls_that_share_a_session_lose_nothing(world: World) -> None:
                 told.append(token)
 
     world.visit(server, script, clients=3)
-    assert codes <= {1014, 1017}
+    assert codes <= {1012, 1014, 1017}
     world.heal()
 
     def reader(client: Client) -> Script:

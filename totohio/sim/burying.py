@@ -31,9 +31,19 @@ def bury(process: "Process") -> None:
         if server is not None:
             with contextlib.suppress(BaseException):
                 server.built.dispatcher.lot.close()
+        wake(process)
         process.doist = process.server = None
     finally:
         logging.disable(before)
+
+
+def wake(process: "Process") -> None:
+    """End its worker threads that wait in the middle of a task: Python would, when they are thrown away."""
+    sleepers = list(process.sleepers)
+    process.sleepers.clear()
+    for thread in sleepers:
+        with contextlib.suppress(BaseException):
+            thread.end()
 
 
 def _doers(deeds: Any) -> list[Any]:

@@ -4,13 +4,13 @@ A drawn fault is known by its index: the n-th draw is the same whether others ha
 tried again without some of them. What it hits is chosen when it strikes, among what is there.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from totohio.sim.net.ruling import Block, Delay, Hold, Refuse, Rule
-from totohio.sim.profiles import Profile
+from totohio.sim.profiles import STORE_FAULTS, Profile
 from totohio.sim.seeding import Dice
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from totohio.sim.staging import Stage
 
 SLOW = 0.5  # seconds that a slow network delays at most
+LAG = 2.0  # seconds that databases wait for a slow disk at most
 STEPS = 7200.0  # seconds that a clock is stepped at most, forwards or backwards
 
 
@@ -27,7 +28,7 @@ class Fault:
 
     Attributes:
         index: Its number among those drawn.
-        count: It strikes with this segment, or the next after it.
+        count: It strikes with this segment, or the next after it; one of a database's disk with this commit.
         kind: What it is.
         seconds: How long it lasts.
         choice: Chooses what it hits, from 0 to below 1; a second one beside it.
@@ -44,7 +45,8 @@ class Fault:
     tyme: float | None = None
 
     def __str__(self) -> str:
-        when = f"with segment {self.count}" if self.tyme is None else f"at {self.tyme:.6f} s"
+        what = "commit" if self.kind in STORE_FAULTS else "segment"
+        when = f"with {what} {self.count}" if self.tyme is None else f"at {self.tyme:.6f} s"
         lasting = "" if self.kind in {"reset", "step_clock"} else f" for {self.seconds:.4g} s"
         return f"fault {self.index}: {self.kind} {self.hit or '?'}{lasting}, {when}"
 
@@ -53,20 +55,28 @@ class Plan:
     """The faults of one world.
 
     Attributes:
-        drawn: Those drawn from the seed.
+        drawn: Those drawn from the seed; those of databases' disks once there is a database.
         fired: Those of them that struck.
         over: No more of them strike.
+        keepers: The hosts that have committed something to a database.
         authored: Rules and actions that the test itself has planned.
     """
 
     def __init__(self, world: "Stage", profile: Profile, dice: Dice, without: Collection[int]) -> None:
-        self.drawn = _draw(profile, dice)
+        kinds = profile.faults
+        self.drawn = _draw(kinds, profile.gap, profile.most, profile.seconds, dice) if kinds else []
         self.fired: list[Fault] = []
         self.over = False
+        self.keepers: dict[Host, None] = {}
         self.authored: list[Rule | Action] = []
         self._world = world
         self._waiting = [fault for fault in reversed(self.drawn) if fault.index not in without]
         self._next = self._waiting[-1].count if self._waiting else 1 << 62
+        self._profile = profile
+        self._dice = dice
+        self._without = without
+        self._commits = 0
+        self._stored: list[Fault] | None = None  # those of databases' disks that wait; None as long as there is none
 
     @property
     def unfired(self) -> "list[Rule | Action]":
@@ -89,10 +99,32 @@ class Plan:
         while count >= self._next:
             fault = self._waiting.pop()
             self._next = self._waiting[-1].count if self._waiting else 1 << 62
-            if _STRIKES[fault.kind](self._world, fault):
-                fault.tyme = self._world.tyme
-                self.fired.append(fault)
-                self._world.note("", "fault", fault.index, fault.kind, fault.hit, fault.seconds)
+            self._strike(fault)
+
+    def commit(self, host: "Host") -> None:
+        """A database on a host commits something: let those faults of databases' disks strike whose turn it is."""
+        self.keepers[host] = None
+        if self._stored is None:
+            self._stored = self._draw_stored()
+        self._commits += 1
+        while not self.over and self._stored and self._stored[-1].count <= self._commits:
+            self._strike(self._stored.pop())
+
+    def _draw_stored(self) -> list[Fault]:
+        """Draw faults of databases' disks, with dice of their own; they are numbered after the others."""
+        profile = self._profile
+        if not profile.store_faults:
+            return []
+        dice = self._dice.branch("stores")
+        drawn = _draw(profile.store_faults, profile.store_gap, profile.store_most, profile.seconds, dice, profile.most)
+        self.drawn += drawn
+        return [fault for fault in reversed(drawn) if fault.index not in self._without]
+
+    def _strike(self, fault: Fault) -> None:
+        if _STRIKES[fault.kind](self._world, fault):
+            fault.tyme = self._world.tyme
+            self.fired.append(fault)
+            self._world.note("", "fault", fault.index, fault.kind, fault.hit, fault.seconds)
 
     def stop(self) -> None:
         """Let no more of the drawn ones strike."""
@@ -125,15 +157,14 @@ class Action:
         self._action()
 
 
-def _draw(profile: Profile, dice: Dice) -> list[Fault]:
-    if not profile.faults:
-        return []
-    kinds = [kind for kind, weight in profile.faults.items() for _ in range(weight)]
-    least, most = profile.seconds
+def _draw(
+    faults: Mapping[str, int], gap: float, most: int, lasting: tuple[float, float], dice: Dice, first: int = 0
+) -> list[Fault]:
+    kinds = [kind for kind, weight in faults.items() for _ in range(weight)]
     drawn, count = [], 0
-    for index in range(profile.most):
-        count += 1 + int(dice.exponential(profile.gap))
-        seconds = dice.magnitude(least, most)
+    for index in range(first, first + most):
+        count += 1 + int(dice.exponential(gap))
+        seconds = dice.magnitude(*lasting)
         drawn.append(Fault(index, count, dice.pick(kinds), seconds, (dice.random(), dice.random())))
     return drawn
 
@@ -255,8 +286,10 @@ def _exhaust(world: "Stage", fault: Fault) -> bool:
 
 def _disk_full(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
-    if host is None:
-        return False
+    return host is not None and _fill(world, fault, host)
+
+
+def _fill(world: "Stage", fault: Fault, host: "Host") -> bool:
     filled = host.files.filled
     filled.add(fault.index)
     world.until_healed(fault.seconds, partial(filled.discard, fault.index))
@@ -265,11 +298,42 @@ def _disk_full(world: "Stage", fault: Fault) -> bool:
 
 def _disk_error(world: "Stage", fault: Fault) -> bool:
     host = _server(world, fault)
-    if host is None:
-        return False
+    return host is not None and _damage(world, fault, host)
+
+
+def _damage(world: "Stage", fault: Fault, host: "Host") -> bool:
     failure = host.files.fail("sync" if fault.choice[1] < 0.5 else "write")
     world.until_healed(fault.seconds, partial(host.files.heal, failure))
     return True
+
+
+def _keeper(world: "Stage", fault: Fault) -> "Host | None":
+    """One of the hosts that have a database, and may fail and have not."""
+    hosts = [host for host in world.plan.keepers if host.fallible and host.running]
+    if not hosts:
+        return None
+    host = hosts[int(fault.choice[0] * len(hosts))]
+    fault.hit = host.name
+    return host
+
+
+def _store_slow(world: "Stage", fault: Fault) -> bool:
+    host = _keeper(world, fault)
+    if host is None:
+        return False
+    host.files.slow[fault.index] = round(LAG * fault.choice[1], 6)
+    world.until_healed(fault.seconds, partial(host.files.slow.pop, fault.index, None))
+    return True
+
+
+def _store_full(world: "Stage", fault: Fault) -> bool:
+    host = _keeper(world, fault)
+    return host is not None and _fill(world, fault, host)
+
+
+def _store_error(world: "Stage", fault: Fault) -> bool:
+    host = _keeper(world, fault)
+    return host is not None and _damage(world, fault, host)
 
 
 _STRIKES: dict[str, Callable[["Stage", Fault], bool]] = {
@@ -286,4 +350,7 @@ _STRIKES: dict[str, Callable[["Stage", Fault], bool]] = {
     "exhaust": _exhaust,
     "disk_full": _disk_full,
     "disk_error": _disk_error,
+    "store_slow": _store_slow,
+    "store_full": _store_full,
+    "store_error": _store_error,
 }

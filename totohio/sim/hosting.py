@@ -36,7 +36,6 @@ class Host:
         stack: The network part of its kernel.
         files: Its disk.
         clock: Its clocks.
-        databases: What is in its databases, by their paths.
         process: What runs on it, None when nothing does.
         fallible: Drawn faults may crash, kill and pause it.
         path: The path of a Unix socket on which its server listens instead of a port.
@@ -52,7 +51,6 @@ class Host:
         self.dice = world.dice.branch("host", name)
         self.files = SimFiles(self.dice.branch("files"), self._note)
         self.clock = SimClock(world)
-        self.databases: dict[str, Any] = {}
         self.process: Process | None = None
         self.fallible = fallible
         self.path: str | None = None
@@ -120,8 +118,6 @@ class Host:
             self._die()
             self.stack.lose_power()
             self.files.crash()
-            for database in self.databases.values():
-                database.crash()
 
     def kill(self) -> None:
         """Kill its process as SIGKILL does: no exit runs, its sockets are closed, its disk keeps what was flushed."""

@@ -157,11 +157,13 @@ def package(name: str, methods: Mapping[str, Source]) -> None:
 
     Args:
         name: Of the package.
-        methods: Functions ``invoke``, or source texts of modules, by their dotted name in it.
+        methods: Functions ``invoke``, or source texts of modules, by their dotted name in it; ``__init__`` is the text
+            of the package itself.
     """
     if MemoryFinder not in sys.path_hooks:
         sys.path_hooks.append(MemoryFinder)
-    MemoryFinder.packages[name] = {name: "", **{f"{name}.{key}": each for key, each in methods.items()}}
+    others = {f"{name}.{key}": each for key, each in methods.items() if key != "__init__"}
+    MemoryFinder.packages[name] = {name: methods.get("__init__", ""), **others}
 
 
 def folder(name: str) -> str:

@@ -9,17 +9,19 @@ from totohio.app.handling import TotoHandler
 from totohio.app.serving import TotoServer
 from totohio.base.environing import Environment, activate
 from totohio.net.polling import PollingDoist
-from totohio.sim.burying import bury
+from totohio.sim.burying import bury, wake
 from totohio.sim.clocking import SimMinter
 from totohio.sim.escapes.guarding import here
 from totohio.sim.isolating import Hooks, hook
 from totohio.sim.net.networking import SimNetwork
+from totohio.sim.seeding import Dice
 from totohio.sim.stores.opening import SimDatabases
 from totohio.sim.working import SimThreads
 from totohio.work.queues import beforehand
 
 if TYPE_CHECKING:
     from totohio.sim.hosting import Host
+    from totohio.sim.stores.blocking import Thread
 
 Boot = Callable[["Process"], list[Any]]
 """Makes the Doers of a process: called with it each time it starts."""
@@ -35,17 +37,18 @@ class Process:
         dead: It is over.
         busy: The tyme until which it is busy with what it did in its last cycle.
         hooks: The before and after handlers that it has set; None as long as it has set none.
+        sleepers: Its worker threads that wait in the middle of a task.
     """
 
     def __init__(self, host: "Host", number: int) -> None:
         self.host = host
         self.world = host.world
         self.number = number
-        self.dice = host.dice.branch("process", number)
-        self.shuffle = self.dice.shuffle
+        self.dice: Dice = host.dice.branch("process", number)
+        self.shuffle: Callable[[Any], None] = self.dice.shuffle
         network = SimNetwork(self)
         self._pollers = network.pollers
-        self.environment = Environment(
+        self.environment: Environment = Environment(
             clock=host.clock,
             minter=SimMinter(self.dice.branch("minter")),
             network=network,
@@ -55,6 +58,7 @@ class Process:
         )
         self.modules = host.modules.fresh()
         self.hooks: Hooks | None = None
+        self.sleepers: dict[Thread, None] = {}
         self.ident = self.world.number()
         self.dead = False
         self.busy = 0.0
@@ -154,9 +158,9 @@ class Process:
         for function, args in late:
             self.outside(function, *args)
 
-    def thread(self) -> "Turn":
-        """Be one of its worker threads, for a ``with`` block."""
-        return Turn(self, self.world.number())
+    def thread(self, ident: int | None = None) -> "Turn":
+        """Be one of its worker threads, for a ``with`` block: the one of that number, or a new one."""
+        return Turn(self, self.world.number() if ident is None else ident)
 
     def _after(self) -> None:
         """See when the next cycle is due."""
@@ -191,6 +195,7 @@ class Process:
         """Exit its Doers: the world ends."""
         with Turn(self):
             error = self._exit()
+            wake(self)
         if error is not None:
             text = f"the process on {self.host.name} did not end well: {type(error).__name__}: {error}"
             self.world.fail(ProcessDied(text), error)

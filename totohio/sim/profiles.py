@@ -28,6 +28,9 @@ class Profile:
         most: How many faults there are at most.
         seconds: How long a fault lasts, least and most.
         faults: The weight of each kind of fault.
+        store_gap: Commits of databases between two faults of their disks on average.
+        store_most: How many of these there are at most.
+        store_faults: The weight of each kind of them.
 
     Raises:
         ValueError: There is no such kind.
@@ -45,15 +48,23 @@ class Profile:
     most: int = 0
     seconds: tuple[float, float] = (0.001, 30.0)
     faults: Mapping[str, int] = field(default_factory=dict)
+    store_gap: float = 0.0
+    store_most: int = 0
+    store_faults: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for kind in self.faults:
-            if kind not in ALL_FAULTS:
-                raise ValueError(f"faults: expected some of {', '.join(ALL_FAULTS)}, got {kind!r}")
+        for name, faults, known in (
+            ("faults", self.faults, ALL_FAULTS),
+            ("store_faults", self.store_faults, STORE_FAULTS),
+        ):
+            for kind in faults:
+                if kind not in known:
+                    raise ValueError(f"{name}: expected some of {', '.join(known)}, got {kind!r}")
 
 
 NETWORK_FAULTS = {"reset": 4, "partition": 3, "isolate": 2, "slow": 3, "hold": 2, "refuse": 1, "pause": 3}
 ALL_FAULTS = NETWORK_FAULTS | {"crash": 3, "kill": 3, "step_clock": 2, "exhaust": 1, "disk_full": 1, "disk_error": 1}
+STORE_FAULTS = {"store_slow": 4, "store_full": 1, "store_error": 2}
 
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
@@ -80,6 +91,9 @@ PROFILES: Mapping[str, Profile] = {
             gap=40.0,
             most=12,
             faults=NETWORK_FAULTS,
+            store_gap=20.0,
+            store_most=4,
+            store_faults=STORE_FAULTS,
         ),
         Profile(
             name="radioactive",
@@ -93,6 +107,9 @@ PROFILES: Mapping[str, Profile] = {
             gap=25.0,
             most=24,
             faults=ALL_FAULTS,
+            store_gap=10.0,
+            store_most=8,
+            store_faults=STORE_FAULTS,
         ),
     )
 }

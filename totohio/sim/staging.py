@@ -39,6 +39,7 @@ class Stage(Schedule):
         plan: The faults.
         net: The network.
         hosts: The hosts, by name.
+        databases: The Redis servers, by the names of their hosts.
         checks: What must hold.
         watch: Looks out for code that reaches for the real world.
         dice: Chance; take branches of it for what a test itself draws.
@@ -71,6 +72,7 @@ class Stage(Schedule):
         self.net = Net(self, self.profile, self.dice.branch("net"))
         self.watch = Watch(frozenset(allow))
         self.hosts: dict[str, Host] = {}
+        self.databases: dict[str, SimRedis] = {}
         self.ident = 0
         self.graves: list[Process] = []
         self._durations: dict[str, float | Callable[[], float]] = {}
@@ -149,7 +151,8 @@ class Stage(Schedule):
             conf: A YAML file with options.
             count: How many; then they are given as a list, and named with a number.
             name: Of the host.
-            methods: Methods that stand in no file: functions ``invoke``, or source texts, by name.
+            methods: Methods that stand in no file: functions ``invoke``, or source texts, by name; ``__init__`` is the
+                text of their package.
             isolate: Other packages whose modules each process has copies of, beside those of the methods and of the
                 startup function.
             options: Options by name; those of the environment do not count.
@@ -217,17 +220,21 @@ class Stage(Schedule):
         self.judge()
         return host
 
-    def redis(self, name: str = "redis", *, everysec: bool = False) -> SimRedis:
-        """Start a Redis server on a host of its own; its ``url`` is what ``database_url`` takes.
+    def redis(self, name: str = "redis", *, replica: bool = False, everysec: bool = False) -> SimRedis:
+        """Start a Redis server on a host of its own: ``world.server(database="redis", database_url=redis.url)``.
 
         Args:
-            name: Of the host.
-            everysec: It syncs once a second only, so that a crash takes back what was written in the last one.
+            name: Of the host; that of a replica is the same with ``-replica``.
+            replica: There is another host, which follows it and can take over.
+            everysec: It syncs once a second (``appendfsync everysec``), so that a power cut takes back what was
+                written in the last one; else before each answer (``always``).
 
         Raises:
             ValueError: There is a host of that name.
         """
-        return SimRedis(self, name, everysec=everysec)
+        redis = SimRedis(self, name, replica=replica, everysec=everysec)
+        self.databases.update((host.name, redis) for host in redis.hosts)
+        return redis
 
     # ------------------------------------------------------------ faults, and what goes wrong
 
@@ -271,14 +278,14 @@ class Stage(Schedule):
             raise OSError(f"there is no host {name}")
         return host
 
-    def duration(self, task: str, pool: str) -> float:
-        """Give how long a task of a worker thread takes."""
+    def duration(self, task: str, pool: str, dice: Dice | None = None) -> float:
+        """Give how long a task of a worker thread takes; the dice are those of all tasks unless it has its own."""
         seconds = self._durations.get(task)
         if seconds is None:
             seconds = self._durations.get(pool)
         if seconds is None:
             mean = self.profile.task
-            return self._task_dice.exponential(mean) if mean else 0.0
+            return (dice or self._task_dice).exponential(mean) if mean else 0.0
         return seconds() if callable(seconds) else seconds
 
     def takes(self, task: str, seconds: float | Callable[[], float]) -> None:

@@ -93,6 +93,7 @@ class SimFiles:
         capacity: How many bytes fit on the disk, None for any number. A write that does not fit takes what does and
             then raises ENOSPC. The zeros of a hole count too, but making a hole by `truncate` is never refused.
         filled: The faults that have left no room for another byte, by their index.
+        slow: The faults that make databases wait for it, and how many seconds, by their index.
     """
 
     def __init__(self, dice: Dice, note: Note | None = None) -> None:
@@ -105,6 +106,7 @@ class SimFiles:
         """
         self.capacity: int | None = None
         self.filled: set[int] = set()
+        self.slow: dict[int, float] = {}
         self._dice = dice
         self._note: Note = note or (lambda kind, *details: None)
         self._tree = Tree(FOLDER_PERMISSIONS & ~UMASK)
@@ -243,6 +245,11 @@ class SimFiles:
         contents.update((raw.content.number, raw.content) for _, raw in self._open.values())
         return sum(len(content.data) for content in contents.values())
 
+    @property
+    def lag(self) -> float:
+        """The seconds that a database waits for it beside what is usual."""
+        return sum(self.slow.values())
+
     def permissions(self, path: StrPath) -> int:
         """The permission bits of a file or folder."""
         return self._node(path).permissions
@@ -281,6 +288,7 @@ class SimFiles:
         if failure is None:
             self._failures.clear()
             self.filled.clear()
+            self.slow.clear()
             self.capacity = None
         elif failure in self._failures:
             self._failures.remove(failure)

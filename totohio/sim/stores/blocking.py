@@ -86,7 +86,7 @@ class Thread(greenlet):
 
     def proceed(self, turn: int = 0) -> None:
         """Go on, unless it has since then."""
-        if turn != self._turn:
+        if turn != self._turn or self.dead:
             return
         self._turn += 1
         self.process.sleepers.pop(self, None)
@@ -146,7 +146,6 @@ class BlockingPool(SimPool):
     """A few simulated threads with one queue; a task takes as long as it waits."""
 
     def _take(self) -> None:
-        process = self._process
         while self._waiting and self._running < self.size:
             task = self._waiting.popleft()
             if task[0].done():  # it was cancelled

@@ -11,7 +11,7 @@ with the power, as they allow, where `store.lmdb.LmdbStore` syncs all groups ali
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from totohio.base.environing import Pool
 from totohio.base.futures import Future
@@ -46,7 +46,7 @@ class Database:
         self.rows = Rows()
         self.lock = Lock()
         self._process = process
-        self._files: SimFiles = process.environment.files  # type: ignore[assignment]
+        self._files = cast("SimFiles", process.environment.files)
         self._dice = process.dice.branch("lmdb", path)
         self._ledger = Ledger(self._files, path)
         for entry in self._ledger.open():

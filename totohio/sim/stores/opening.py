@@ -5,8 +5,11 @@ from urllib.parse import urlsplit
 
 from totohio.base.environing import Environment
 from totohio.base.errors import SettingsError
-from totohio.sim.stores.lmdb import Records, SimLmdb
-from totohio.sim.stores.redis import SimDriver, SimRedis
+from totohio.sim.stores.answering import PORT
+from totohio.sim.stores.blocking import BlockingThreads
+from totohio.sim.stores.lmdb import Database, SimLmdb
+from totohio.sim.stores.redis import SimDriver
+from totohio.sim.working import SimThreads
 from totohio.store.reaching import RemoteStore
 
 if TYPE_CHECKING:
@@ -18,26 +21,48 @@ class SimDatabases:
 
     def __init__(self, process: "Process") -> None:
         self._process = process
+        self._open: dict[str, Database] = {}
 
     def lmdb(self, settings: Any, environment: Environment) -> SimLmdb:
         """Give the store in the files of ``settings.database_path`` on the process's host."""
-        host = self._process.host
-        path = settings.database_path
-        records = host.databases.get(path)
-        if not isinstance(records, Records):
-            records = host.databases[path] = Records(host.dice.branch("lmdb", path))
-        return SimLmdb(path, records=records, files=host.files, threads=environment.threads)
+        return SimLmdb(
+            settings.database_path,
+            find=self.find,
+            threads=self._threads(environment),
+            max_size=settings.database_max_size,
+        )
 
     def redis(self, settings: Any, environment: Environment) -> RemoteStore:
-        """Give the store in the simulated Redis server of ``settings.database_url``.
+        """Give the store in the simulated Redis of ``settings.database_url``.
 
         Raises:
             SettingsError: There is none of that name.
         """
-        name = urlsplit(settings.database_url).hostname or ""
-        host = self._process.world.hosts.get(name)
-        server = host.databases.get("") if host is not None else None
-        if not isinstance(server, SimRedis):
-            raise SettingsError(f"database_url: there is no Redis server {name} in this world; world.redis makes one")
-        driver = SimDriver(self._process, server, timeout=settings.database_timeout)
-        return RemoteStore(driver, threads=environment.threads, clock=environment.clock)
+        parts = urlsplit(settings.database_url)
+        name = parts.hostname or ""
+        server = self._process.world.databases.get(name)
+        if server is None:
+            raise SettingsError(f"database_url: there is no Redis {name} in this world; world.redis makes one")
+        sentinel = parts.scheme.endswith("+sentinel")
+
+        def address() -> tuple[str, int]:
+            return server.primary.name if sentinel else name, PORT
+
+        driver = SimDriver(self._process, address, timeout=settings.database_timeout, replicas=settings.redis_replicas)
+        return RemoteStore(driver, threads=self._threads(environment), clock=environment.clock)
+
+    def find(self, path: str) -> Database:
+        """Give the database in a folder, which all servers of the process share.
+
+        Raises:
+            OSError: The disk fails.
+        """
+        database = self._open.get(path)
+        if database is None:
+            database = self._open[path] = Database(self._process, path)
+        return database
+
+    def _threads(self, environment: Environment) -> BlockingThreads:
+        threads = environment.threads
+        assert isinstance(threads, SimThreads)
+        return BlockingThreads(self._process, threads)

@@ -1,131 +1,256 @@
-"""A simulated Redis server: on a host of its own, behind the rules of the simulated network.
+"""A simulated Redis: servers on hosts of their own, and who asks them over the simulated network.
 
-Its own protocol is not spoken: what a driver asks of it arrives as a whole or not at all, and so does the answer. It
-may be lost on either way, so that a write which was applied looks as if it had failed.
+A question may be lost on its way or come late, and an answer may be lost after its question was carried out. What the
+server tells to be written is in the memory of its host, and on its disk as its ``appendfsync`` says.
+
+What is simpler than with Redis: there is one replica at most, and it takes over when a test says so; sentinels are
+taken for granted, so that whoever connects knows at once which host is the primary; and a server whose disk fails
+refuses to write where Redis ends.
 """
 
+import socket
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from totohio.base.doing import Doer
+from totohio.base.errors import TotohioError
 from totohio.core.ports import StoreError, Transaction
-from totohio.sim.net.ruling import BLOCK, HOLD
-from totohio.store.memory import MemoryStore
+from totohio.sim.net.polling import READABLE, WRITABLE, SimPoller
+from totohio.sim.stores.answering import PORT, RedisDoer
+from totohio.sim.stores.blocking import current
+from totohio.sim.stores.framing import Message, frame, frames, question
 
 if TYPE_CHECKING:
     from totohio.sim.hosting import Host
     from totohio.sim.processing import Process
     from totohio.sim.staging import Stage
 
-T = TypeVar("T")
-
-PORT = 6379
-LOST = 0.02  # the probability that a question, or its answer, is lost in a world with faults
-KEPT = 64  # states that are kept, to go back to
+READ_SIZE = 65536  # bytes
+TRIES = 2  # as `store.redis` has it: once more on a new connection
+SENTINEL_PORT = 26379
 
 
 class SimRedis:
-    """A Redis server of the simulated world.
+    """A Redis of the simulated world, made by `World.redis`.
 
     Attributes:
-        host: Its host; crash, kill, pause and restart it like any other.
-        url: What ``database_url`` is to be.
-        everysec: It syncs what it has written once a second only, so a power cut takes back as much.
-        store: Its records.
+        url: What the option ``database_url`` is to be.
+        hosts: Its hosts: one, or two with a replica.
+        primary: The host that takes writes.
+        everysec: What is written is synced once a second only.
     """
 
-    def __init__(self, world: "Stage", name: str, *, everysec: bool) -> None:
-        self.world = world
+    def __init__(self, world: "Stage", name: str, *, replica: bool, everysec: bool) -> None:
         self.everysec = everysec
-        self.store = MemoryStore()
-        self._states: list[tuple[float, MemoryStore]] = []
-        self.dice = world.dice.branch("redis", name)
-        self.host: Host = world.host(name, lambda process: [Doer()])
-        self.host.databases[""] = self
-        self.url = f"redis://{name}:{PORT}"
+        self.hosts: list[Host] = []
+        self._world = world
+        self._doers: dict[Host, RedisDoer] = {}
+        self.url = f"redis+sentinel://{name}:{SENTINEL_PORT}/{name}" if replica else f"redis://{name}:{PORT}"
+        self.primary: Host
+        for each in (name, f"{name}-replica") if replica else (name,):
+            self.hosts.append(world.host(each, self._boot))
 
     def __repr__(self) -> str:
         return f"<SimRedis {self.url}>"
 
-    def crash(self) -> None:
-        """Its host has lost its power: what was not synced is lost."""
-        if self.everysec:
-            self.go_back(1.0)
+    def _boot(self, process: "Process") -> list[Any]:
+        if not self._doers:
+            self.primary = process.host
+        doer = self._doers[process.host] = RedisDoer(process, self)
+        return [doer]
 
-    def failover(self, lag: float = 0.0) -> None:
-        """A replica takes over that has not heard of the last seconds.
+    @property
+    def host(self) -> "Host":
+        """The host that takes writes; see `Host` for what can be done to it."""
+        return self.primary
 
-        Args:
-            lag: How many.
+    @property
+    def replica(self) -> "Host":
+        """The host that only follows.
+
+        Raises:
+            TotohioError: There is none.
         """
-        self.world.note(self.host.name, "failover", lag)
-        if lag:
-            self.go_back(lag)
+        for host in self.hosts:
+            if host is not self.primary:
+                return host
+        raise TotohioError(f"{self.url} has no replica: make it with world.redis(replica=True)")
 
-    def go_back(self, seconds: float) -> None:
-        """Have the records as they were so many seconds ago."""
-        then = self.world.tyme - seconds
-        while self._states and self._states[-1][0] > then:
-            self.store = self._states.pop()[1]
+    def crash(self) -> None:
+        """Cut the power of the primary: with ``everysec`` it loses what it was told in the last second."""
+        self.primary.crash()
 
-    def remember(self) -> None:
-        """Keep the records as they are before they change."""
-        self._states.append((self.world.tyme, self.store.copy()))
-        del self._states[:-KEPT]
+    def restart(self) -> None:
+        """Start what does not run."""
+        for host in self.hosts:
+            host.restart()
+
+    def failover(self) -> None:
+        """Have the replica take over, with what it has; the old primary becomes its replica when it hears of it.
+
+        What had not reached the replica is lost, unless ``redis_replicas`` had it waited for.
+
+        Raises:
+            TotohioError: There is no replica that runs and has ever had anything from its primary.
+        """
+        old, new = self.primary, self.replica
+        doer = self._doers[new]
+        if new.process is None or new.paused or not doer.ready:
+            raise TotohioError(f"{new.name} is no replica that can take over now")
+        self._world.note(new.name, "failover", old.name)
+        self.primary = new
+        new.process.do(doer.promote, old.name)
+
+
+class Line:
+    """A connection of a worker thread to a server, which waits for what it asks."""
+
+    def __init__(self, process: "Process", address: tuple[str, int], timeout: float) -> None:
+        """Connect.
+
+        Raises:
+            OSError: It cannot, or not in so many seconds.
+        """
+        self._timeout = timeout
+        self._received = bytearray()
+        self._sock: Any = process.environment.network.connect(address)
+        try:
+            self._wait(WRITABLE)
+            number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number:
+                raise OSError(number, f"{address[0]} cannot be reached")
+        except OSError:
+            self.close()
+            raise
+
+    @property
+    def idle(self) -> bool:
+        """Nothing has come that nobody has asked for, no end either."""
+        return not self._received and not self._sock.readiness() & READABLE
+
+    def ask(self, questions: Sequence[Message]) -> list[Message]:
+        """Send questions and give the answers.
+
+        Raises:
+            OSError: The connection broke, or an answer is not there in time.
+        """
+        unsent = b"".join(map(frame, questions))
+        while unsent:
+            try:
+                unsent = unsent[self._sock.send(unsent) :]
+            except BlockingIOError:
+                self._wait(WRITABLE)
+        answers: list[Message] = []
+        while len(answers) < len(questions):
+            self._wait(READABLE)
+            try:
+                data = self._sock.recv(READ_SIZE)
+            except BlockingIOError:
+                continue
+            if not data:
+                raise ConnectionError("the server has closed the connection")
+            self._received += data
+            answers += frames(self._received)
+        return answers
+
+    def close(self) -> None:
+        """Let go of it; twice does no harm."""
+        self._sock.close()
+
+    def _wait(self, mask: int) -> None:
+        """Wait until the socket is ready for something.
+
+        Raises:
+            TimeoutError: It is not in time.
+        """
+        thread = current()
+        end = thread.now + self._timeout
+        poller = SimPoller(thread)
+        poller.register(self._sock, mask, None)  # type: ignore[arg-type]  # nobody is told: who waits looks
+        try:
+            while not poller.ready():
+                if thread.now >= end:
+                    raise TimeoutError(f"no answer in {self._timeout:g} seconds")
+                thread.wait(end)
+        finally:
+            poller.unregister(self._sock)
 
 
 class SimDriver:
     """Asks a `SimRedis`, in simulated worker threads; the simulated side of `store.redis.RedisDriver`.
 
     Attributes:
-        raw: The server.
+        raw: None: there is no client of redis-py.
     """
 
-    def __init__(self, process: "Process", server: SimRedis, *, timeout: float) -> None:
-        self.raw = server
+    raw = None
+
+    def __init__(
+        self, process: "Process", address: Callable[[], tuple[str, int]], *, timeout: float, replicas: int = 0
+    ) -> None:
+        """Set it up; nothing is connected yet.
+
+        Args:
+            process: Whose threads ask.
+            address: Gives the host and port to connect to.
+            timeout: Seconds that connecting and each answer may take.
+            replicas: How many replicas must have a write before it counts as done.
+        """
         self._process = process
+        self._address = address
         self._timeout = timeout
+        self._replicas = replicas
+        self._lines: list[Line] = []
 
     def __repr__(self) -> str:
-        return f"<SimDriver to {self.raw.url}>"
+        return f"<SimDriver of {self._process.host.name}>"
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Give the values of records."""
-        return self._ask("read", len(keys), lambda: self.raw.store.load(keys).result())
+        [values] = self._ask([["get", list(keys)]])
+        return list(values)
 
     def apply(self, transactions: Sequence[Transaction]) -> list[bool]:
         """Apply transactions."""
-
-        def apply() -> list[bool]:
-            self.raw.remember()
-            return self.raw.store.commit(transactions).result()
-
-        return self._ask("apply", len(transactions), apply)
+        if not transactions:
+            return []
+        questions = [question(transaction) for transaction in transactions]
+        if not self._replicas:
+            return self._ask(questions)
+        *held, reached = self._ask([*questions, ["wait", self._replicas, int(self._timeout * 500)]])
+        if reached < self._replicas:
+            raise StoreError(f"Redis: {reached} replicas have the write, {self._replicas} are wanted")
+        return held
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Close all connections that nobody uses now."""
+        lines, self._lines = self._lines, []
+        for line in lines:
+            line.close()
 
-    def _ask(self, kind: str, count: int, function: Callable[[], T]) -> T:
-        server, here, world = self.raw, self._process.host, self._process.world
-        there = server.host
-        if not there.running or there.paused:
-            raise StoreError(f"{server.url} does not answer")
-        self._send(here, there, "the question")
-        result = function()
-        world.note(there.name, kind, here.name, count)
-        self._send(there, here, "the answer")
-        return result
-
-    def _send(self, source: "Host", target: "Host", what: str) -> None:
-        """See whether the network carries it; the worker thread's own duration stands for the time it takes."""
-        world = self._process.world
-        for rule in list(world.net.rules):
-            if not rule.concerns(source.name, target.name):
+    def _ask(self, questions: Sequence[Message]) -> list[Any]:
+        for last in range(TRIES - 1, -1, -1):
+            line: Line | None = None
+            try:
+                line = self._line()
+                answers = line.ask(questions)
+            except OSError as error:
+                if line is not None:
+                    line.close()
+                if not last:
+                    raise StoreError(f"Redis: {error}") from error
                 continue
-            verdict: Any = rule.verdict("data")
-            if verdict:
-                rule.hits += 1
-            if verdict in (BLOCK, HOLD) or verdict < 0.0 or verdict > self._timeout:
-                raise StoreError(f"{what} of {self.raw.url} was lost")
-        if world.profile.faults and not world.plan.over and self.raw.dice.chance(LOST):
-            raise StoreError(f"{what} of {self.raw.url} was lost")
+            refused = [text for kind, text in answers if kind == "error"]
+            if refused:
+                line.close()  # the next one may lead to another host
+                raise StoreError(f"Redis: {refused[0]}")
+            self._lines.append(line)
+            break
+        return [value for _, value in answers]
+
+    def _line(self) -> Line:
+        while self._lines:
+            line = self._lines.pop()
+            if line.idle:
+                return line
+            line.close()
+        return Line(self._process, self._address(), self._timeout)

@@ -98,7 +98,7 @@ class Admitter:
         """Give the session that this request has, or comes with; None without one."""
         session: TotoSession | None = caller.session
         if session is not None:
-            session._unit = caller.unit()
+            session._source = caller
             if session.api_key is not None and not allows(session.api_key.scopes, name):
                 raise TotoException(ERROR_FORBIDDEN, f"The API key may not call '{name}'.")
             return None if session.ended else session
@@ -123,7 +123,7 @@ class Admitter:
             TotoException: 1008, the call is not signed as it has to be.
             StoreError: It cannot be read.
         """
-        session = self.sessions.find(caller.unit(), session_id)
+        session = self.sessions.find(caller, session_id)
         if session is None:
             return None
         if self.signed:

@@ -100,6 +100,10 @@ class BatchHandlerProxy:
         """The entry's method is parked; the batch waits."""
         self._batch.parked(self.request_key, run)
 
+    def _answer(self, method: Method, result: Any) -> None:
+        """The method is done: that is the entry's result."""
+        self._batch.settled(self.request_key, result, None)
+
     def _settle(self, method: Method, result: Any, error: BaseException | None) -> None:
         """The method is done: that is the entry's result, unless it responds later."""
         if error is not None or result is not None or not method.marks.asynchronous:

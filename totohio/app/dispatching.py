@@ -67,6 +67,7 @@ class Dispatcher:
         packed: Content types that replies are packed in.
         keeper: Accounts and sessions; None without a database.
         fibers: Run what may wait for them; None without a database.
+        baked: Replies with a session set a cookie.
         remote: Whatever a method asks of them it may have to wait for.
         timed: Somebody wants to know how long calls take.
     """
@@ -108,6 +109,7 @@ class Dispatcher:
         self.max_stream_buffer = max_stream_buffer
         self.keeper = keeper
         self.fibers = keeper.fibers if keeper is not None else None
+        self.baked = keeper is not None and keeper.jar is not None
         self.remote = keeper is not None and not keeper.store.local
         if keeper is not None:
             lot.wrap = keeper.fibers.wrap
@@ -236,6 +238,8 @@ class Dispatcher:
                 result = self._perform(caller, method, parameters, lax)
             if type(result) in DEFERRED:
                 self.park(caller, method, result)
+            elif method.simple:
+                caller._answer(method, result)
             else:
                 caller._settle(method, result, None)
         except BaseException as error:

@@ -173,8 +173,11 @@ class TotoHandler(Identified):
         self._dispatcher.waits.set(self, self._dispatcher.lot.tyme)
 
     def _answer(self, method: Method, result: Any) -> None:
-        """Reply with the result of a plain method: the short way for what most replies are, 0.6 microseconds less."""
-        request = self.request
+        """Reply with the result of a simple method: the short way for what most replies are.
+
+        It takes 0.6 microseconds less without a session, and 1.5 less with one.
+        """
+        request, unit, dispatcher = self.request, self._unit, self._dispatcher
         if (
             result is None
             or request.method != "POST"
@@ -182,14 +185,22 @@ class TotoHandler(Identified):
             or self._streaming
             or self._status != 200
             or self._headers is not None
-            or self._unit is not None
-            or self.session is not None
             or self.response_type is not JSON
+            or (unit is not None and unit.tickets)
         ):
             self._settle(method, result, None)
             return
-        dispatcher = self._dispatcher
-        data = dispatcher.replier.plain(request, self._steward, JSON, encode_json({"result": result}))
+        session = self.session
+        if session is None:
+            body = encode_json({"result": result})
+        elif dispatcher.baked or not session.session_id:
+            self._settle(method, result, None)
+            return
+        else:
+            body = encode_json({"result": result, "session": session.block()})
+            if session.key:
+                self._sign(session, body)
+        data = dispatcher.replier.plain(request, self._steward, JSON, body, self._extra)
         if dispatcher.timed or TotoHandler._after is not None:
             self._finish(0)
         else:
@@ -233,13 +244,13 @@ class TotoHandler(Identified):
         connection. This never raises.
         """
         try:
+            if isinstance(error, StoreError):
+                error = self._dispatcher.unavailable(error)
             if self._finished or self._streaming or self._steward.closed:
                 if not (self._steward.closed and isinstance(error, (ConnectionError, TotoException))):
                     self._dispatcher.report(error, self)
                 self._abort()
                 return
-            if isinstance(error, StoreError):
-                error = self._dispatcher.unavailable(error)
             redirects = method.marks.redirects if method is not None else None
             url = redirects.target(error) if redirects is not None else None
             if redirects is not None and url is not None:
@@ -290,11 +301,7 @@ class TotoHandler(Identified):
         dispatcher = self._dispatcher
         session = self.session
         if session is not None and session.session_id:
-            reply["session"] = {
-                "session_id": session.session_id,
-                "expires": session.expires,
-                "user_id": session.user_id,
-            }
+            reply["session"] = session.block()
         if "batch" in reply:  # entries cannot change what the others are sent as
             self.response_type = self._format
         kind = self.response_type if self.response_type in dispatcher.packed else JSON

@@ -88,6 +88,14 @@ class Journal:
         """Give a record's value that is not committed yet, and the ticket that writes it; None without one."""
         return self._pending.get(key)
 
+    def committed(self, key: bytes) -> bytes | None:
+        """Give a record of a local store of which nothing waits to be committed; see `settled`."""
+        return self.store.read(key)
+
+    def settled(self, key: bytes) -> bool:
+        """Tell whether the store has what there is of a record, and gives it at once."""
+        return self.local and key not in self._pending
+
     def write(self, transaction: Transaction, rebase: Rebase | None = None) -> Ticket:
         """Queue a transaction for the group of this cycle.
 
@@ -200,6 +208,10 @@ class Unit:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.tickets: list[tuple[Ticket, bool]] = []
+
+    def unit(self) -> "Unit":
+        """Give itself: whoever has a unit may stand where one is wanted later."""
+        return self
 
     def read(self, key: bytes) -> bytes | None:
         """Give a record, and pause for it where the store is a remote one.

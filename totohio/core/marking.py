@@ -144,22 +144,22 @@ def asynchronous(function: F) -> F:
 
 def authenticated(function: F) -> F:
     """Answer error 1004 unless the call comes with the session of a user."""
-    return mark(function, session="authenticated", waits=True)
+    return mark(function, session="authenticated")
 
 
 def authenticated_with_parameter(function: F) -> F:
     """Take the session from the parameter ``session_id`` alone; answer error 1004 without one."""
-    return mark(function, session="authenticated_with_parameter", waits=True)
+    return mark(function, session="authenticated_with_parameter")
 
 
 def optionally_authenticated(function: F) -> F:
     """Load the session that the call comes with, if any."""
-    return mark(function, session=marks(function).session or "optionally_authenticated", waits=True)
+    return mark(function, session=marks(function).session or "optionally_authenticated")
 
 
 def anonymous_session(function: F) -> F:
     """Load the session that the call comes with, or open an anonymous one."""
-    return mark(function, session="anonymous_session", waits=True)
+    return mark(function, session="anonymous_session")
 
 
 def requires_role(*roles: str) -> Callable[[F], F]:
@@ -180,8 +180,9 @@ def requires_role(*roles: str) -> Callable[[F], F]:
 
 
 def pausable(function: F) -> F:
-    """Run a plain method where it can be paused, so that verifying a password in it does not hold up other calls.
+    """Run a plain method where it can be paused, so that a password that it verifies does not hold up other calls.
 
-    Methods with a mark for sessions and generators need no such mark, nor does any method where the store is remote.
+    It is for methods that verify or set passwords themselves (`handler.create_session` with a password, for instance).
+    Generators and coroutines need no mark, nor does anything where the store is remote.
     """
     return mark(function, waits=True)

@@ -24,10 +24,11 @@ class Method:
         marks: What decorators have said of the function.
         guard: Applied to the parameters before the call; None when there is nothing to apply.
         plain: No mark asks for anything but a call with the parameters and a reply with the result.
+        simple: Its result is sent in an envelope, when it returns.
         doc: The documentation text of the function or the module, "" without one.
     """
 
-    __slots__ = ("doc", "guard", "invoke", "marks", "module", "name", "on_connection_close", "plain")
+    __slots__ = ("doc", "guard", "invoke", "marks", "module", "name", "on_connection_close", "plain", "simple")
 
     def __init__(self, name: str, module: types.ModuleType) -> None:
         self.name = name
@@ -40,6 +41,8 @@ class Method:
             raise SettingsError(f"the method {name}: {error}") from None
         self.on_connection_close: Callable[[Any], Any] | None = getattr(module, "on_connection_close", None)
         self.plain = self.guard is None and self.marks == Marks() and self.on_connection_close is None
+        marked = self.marks
+        self.simple = not (marked.raw or marked.asynchronous or marked.jsonp is not None)
         self.doc = inspect.getdoc(self.invoke) or inspect.getdoc(module) or ""
 
     def __repr__(self) -> str:

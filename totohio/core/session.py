@@ -26,6 +26,13 @@ class Kept(msgspec.Struct, array_like=True):
     state: bytes
 
 
+class Source(Protocol):
+    """Whatever reads and writes: a request, or a unit itself."""
+
+    def unit(self) -> Unit:
+        """Give what it reads and writes with."""
+
+
 class Serializer(Protocol):
     """Makes bytes of a session's state and back."""
 
@@ -72,8 +79,8 @@ class TotoSession:
     __slots__ = (
         "_base",
         "_home",
+        "_source",
         "_state",
-        "_unit",
         "_version",
         "api_key",
         "created",
@@ -87,9 +94,9 @@ class TotoSession:
         "user_id",
     )
 
-    def __init__(self, home: "Sessions", unit: Unit, session_id: str, kept: Kept, version: bytes | None) -> None:
+    def __init__(self, home: "Sessions", source: Source, session_id: str, kept: Kept, version: bytes | None) -> None:
         self._home = home
-        self._unit = unit
+        self._source = source
         self._version = version
         self._base: bytes = kept.state  # the state as the record has it
         self._state: dict[Any, Any] | None = None
@@ -103,6 +110,11 @@ class TotoSession:
         self.seen = kept.seen
         self.key = kept.key
         self.token = ""
+
+    @property
+    def _unit(self) -> Unit:
+        """What the request that has it reads and writes."""
+        return self._source.unit()
 
     def __repr__(self) -> str:
         return f"<TotoSession of {self.user_id or 'nobody'!r}>"
@@ -165,6 +177,10 @@ class TotoSession:
             TypeError: Something in it cannot be kept.
         """
         return bytes(cls._serializer.dumps(state))
+
+    def block(self) -> dict[str, Any]:
+        """Give what replies tell of it."""
+        return {"session_id": self.session_id, "expires": self.expires, "user_id": self.user_id}
 
     def session_data(self) -> dict[str, Any]:
         """Give all of it as a `TotoSessionCache` keeps it."""

@@ -25,7 +25,7 @@ from totohio.core.caching import TotoSessionCache
 from totohio.core.committing import Journal, Unit, version_of
 from totohio.core.devices import Device, devices_key, read, record
 from totohio.core.ports import VERSION, Transaction, Write
-from totohio.core.session import Kept, TotoSession, load_state, merge
+from totohio.core.session import Kept, Source, TotoSession, load_state, merge
 
 SWEEP = 3600.0  # seconds for which a record is kept after its end, so that clocks may differ
 
@@ -131,21 +131,27 @@ class Sessions:
 
     # ------------------------------------------------------------ finding
 
-    def find(self, unit: Unit, session_id: str) -> TotoSession | None:
+    def find(self, source: Source, session_id: str) -> TotoSession | None:
         """Give the session of an id, None when there is none or it has ended.
+
+        Args:
+            source: Whose request it is; where nothing is pending it is not asked for its unit.
+            session_id: As the client sends it.
 
         Raises:
             StoreError: It cannot be read.
         """
         if self.cache is not None:
-            return self._recall(unit, session_id)
-        value = unit.read(session_key(session_id))
+            return self._recall(source.unit(), session_id)
+        key = session_key(session_id)
+        journal = self.journal
+        value = journal.committed(key) if journal.settled(key) else source.unit().read(key)
         if value is None:
             return None
         kept = _decode_kept(memoryview(value)[VERSION:])
         if self._over(kept.expires, kept.created):
             return None
-        session = TotoSession(self, unit, session_id, kept, bytes(value[:VERSION]))
+        session = TotoSession(self, source, session_id, kept, value[:VERSION])
         session.token = session_id
         return session
 
@@ -156,9 +162,9 @@ class Sessions:
         """
         now = self.clock.now()
         policy = self.policy
-        margin = policy.renew if session.user_id else policy.anon_renew
+        ttl, margin = (policy.ttl, policy.renew) if session.user_id else (policy.anon_ttl, policy.anon_renew)
         left = session.expires - now
-        if margin and left > margin:
+        if (left > ttl - policy.granularity and left > ttl * 0.9) or (margin and left > margin):
             return
         end = self._end(session, now)
         if end - session.expires < min(policy.granularity, self._ttl(session) / 10):

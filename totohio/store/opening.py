@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from totohio.base.environing import Environment
@@ -65,6 +65,7 @@ class Reluctant:
     Attributes:
         store: The store itself.
         opened: It is open.
+        tell: Called with the store itself once it is open, so that whoever uses it can do without this one.
         local: It gives records at once.
     """
 
@@ -73,6 +74,7 @@ class Reluctant:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.opened = False
+        self.tell: Callable[[Store], object] = lambda store: None
 
     def __repr__(self) -> str:
         return repr(self.store)
@@ -111,6 +113,7 @@ class Reluctant:
         if not self.opened:
             self.store.open()
             self.opened = True
+            self.tell(self.store)
         return self.store
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from totohio.base.errors import ERROR_FORBIDDEN, ERROR_MISSING_PARAMS, TotoException
 from totohio.core.keying import ApiKey
-from totohio.core.marking import authenticated, requires
+from totohio.core.marking import authenticated, pausable, requires
 
 
+@pausable
 @authenticated
 @requires("password", "name", "scopes")
 def invoke(handler: Any, parameters: dict[str, Any]) -> dict[str, Any]:

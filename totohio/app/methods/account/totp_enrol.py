@@ -3,9 +3,10 @@
 from typing import Any
 
 from totohio.core import factoring
-from totohio.core.marking import authenticated, requires
+from totohio.core.marking import authenticated, pausable, requires
 
 
+@pausable
 @authenticated
 @requires("password")
 def invoke(handler: Any, parameters: dict[str, Any]) -> dict[str, Any]:

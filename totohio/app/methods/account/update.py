@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from totohio.core.marking import authenticated, requires
+from totohio.core.marking import authenticated, pausable, requires
 
 RESERVED = ("password", "new_password", "user_id", "code")
 
 
+@pausable
 @authenticated
 @requires("password")
 def invoke(handler: Any, parameters: dict[str, Any]) -> dict[str, Any]:

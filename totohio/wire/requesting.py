@@ -27,6 +27,7 @@ from typing import Protocol
 from totohio.base.errors import RemoteProtocolError
 from totohio.wire.chunking import ChunkedBody
 from totohio.wire.heading import Reader
+from totohio.wire.recognizing import Known, Pattern, part, recognize, remember
 from totohio.wire.request import CHUNKED, Headers, Limits, Request
 
 __all__ = ["CHUNKED", "Headers", "Limits", "Request", "Requestant"]
@@ -56,7 +57,7 @@ class Requestant:
         continues: Whether the client waits for ``100 Continue``. Who sends that sets it to False.
     """
 
-    __slots__ = ("_known", "_limits", "_stage", "begun", "continues", "fault", "requests")
+    __slots__ = ("_known", "_limits", "_patterns", "_stage", "begun", "continues", "fault", "requests")
 
     def __init__(self, limits: Limits) -> None:
         self.requests: deque[Request] = deque()
@@ -65,6 +66,7 @@ class Requestant:
         self.continues = False
         self._limits = limits
         self._known = _known_heads(limits)
+        self._patterns = _known_patterns(limits)
         self._stage: _Stage | None = None
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
@@ -121,17 +123,40 @@ class Requestant:
     def _read(self, head: bytes) -> Request:
         """Reads a whole head that is not known, and remembers it."""
         limits = self._limits
+        if len(head) <= _KNOWN_SIZE and len(head) <= limits.max_header_size:
+            return self._recognize(head)
         reader = Reader(limits)
         if len(head) > limits.max_header_size:
             head = head[: limits.max_header_size]
             reader.feed(head, head)
             raise reader.overflow(head)
-        request = reader.read(head)
-        if len(head) <= _KNOWN_SIZE:
-            if len(self._known) >= _KNOWN_HEADS:
-                self._known.clear()
-            self._known[head] = request
+        return reader.read(head)
+
+    def _recognize(self, head: bytes) -> Request:
+        """Reads a head that may be like one that is known but for its values."""
+        limits, patterns = self._limits, self._patterns
+        pattern, values = part(head)
+        known = patterns.get(pattern)
+        if known is not None:
+            found = recognize(known, values, limits.max_body_size)
+            if found is not None:
+                if len(values) < 2:  # lengths come again, signatures do not
+                    self._keep(head, found)
+                return found
+        request = Reader(limits).read(head)
+        self._keep(head, request)
+        if values and known is None:
+            seen = remember(pattern, values, request)
+            if seen is not None:
+                if len(patterns) >= _KNOWN_HEADS:
+                    patterns.clear()
+                patterns[pattern] = seen
         return request
+
+    def _keep(self, head: bytes, request: Request) -> None:
+        if len(self._known) >= _KNOWN_HEADS:
+            self._known.clear()
+        self._known[head] = request
 
     def _skip(self, data: bytes, at: int) -> int:
         """Passes the empty lines that clients put before a request (RFC 9112 2.2)."""
@@ -195,6 +220,12 @@ class Requestant:
 @lru_cache(maxsize=8)
 def _known_heads(limits: Limits) -> dict[bytes, Request]:
     """The table of known heads for these limits, one for all connections: a memo of a pure function."""
+    return {}
+
+
+@lru_cache(maxsize=8)
+def _known_patterns(limits: Limits) -> dict[Pattern, Known]:
+    """The table of known patterns of heads, likewise."""
     return {}
 
 

@@ -2,7 +2,7 @@
 
 Clients send the same head again and again, but for the length of the body, the session and the signature. Where those
 are made of letters and digits alone, whatever their value is, the head is as good as the one that was read in full
-(which takes 17 microseconds; to recognise it takes 3). What is kept of that one is its *pattern*: the head without
+(which takes 17 microseconds; to recognise it takes 2). What is kept of that one is its *pattern*: the head without
 these values.
 """
 
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 
 from totohio.wire.request import Request
 
-_VARYING = re.compile(
-    rb"\r\n(content-length|x-toto-(?:session-id|hmac|date|nonce)): ([0-9A-Za-z+/=_.-]{1,512})(?=\r\n)", re.IGNORECASE
+_VARYING = re.compile(  # cases spelt out and no way back: 0.8 microseconds, where IGNORECASE takes 1.2
+    rb"\r\n([Cc]ontent-[Ll]ength|[Xx]-[Tt]oto-(?:[Ss]ession-[Ii]d|[Hh]mac|[Dd]ate|[Nn]once)): "
+    rb"([0-9A-Za-z+/=_.-]++)(?=\r\n)"
 )
 _LENGTH = b"content-length"
+_ZERO = 48
 _DIGITS = 12  # of a length at most: more than any body has bytes
 
 Pattern = tuple[bytes, ...]
@@ -28,10 +30,12 @@ class Known:
     Attributes:
         request: What it says.
         names: The fields whose values may be others, in their order.
+        at: The place of the length among them, -1 without one.
     """
 
     request: Request
     names: tuple[bytes, ...]
+    at: int
 
 
 def part(head: bytes) -> tuple[Pattern, list[bytes]]:
@@ -54,7 +58,7 @@ def remember(pattern: Pattern, values: Sequence[bytes], request: Request) -> Kno
     fields = request.fields
     if b"expect" in fields or any(fields.get(name) != value for name, value in zip(names, values, strict=True)):
         return None  # a field that was there twice, for instance, has both values
-    return Known(request, names)
+    return Known(request, names, names.index(_LENGTH) if _LENGTH in names else -1)
 
 
 def recognize(known: Known, values: Sequence[bytes], max_body_size: int | None) -> Request | None:
@@ -66,15 +70,14 @@ def recognize(known: Known, values: Sequence[bytes], max_body_size: int | None) 
         max_body_size: Bytes that a body may have.
     """
     request = known.request.__copy__()
-    fields = dict(request.fields)
-    for name, value in zip(known.names, values, strict=True):
-        fields[name] = value
-        if name == _LENGTH:
-            if not value.isdigit() or len(value) > _DIGITS or (value[0] == 48 and len(value) > 1):
-                return None
-            length = int(value)
-            if max_body_size is not None and length > max_body_size:
-                return None
-            request.length = length
-    request.fields = fields
+    request.fields = fields = dict(request.fields)
+    fields.update(zip(known.names, values, strict=True))
+    at = known.at
+    if at >= 0:
+        value = values[at]
+        if not value.isdigit() or len(value) > _DIGITS or (value[0] == _ZERO and len(value) > 1):
+            return None
+        request.length = length = int(value)
+        if max_body_size is not None and length > max_body_size:
+            return None
     return request

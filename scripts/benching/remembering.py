@@ -31,6 +31,7 @@ from preparing import prepare
 from tabulate import tabulate
 
 SESSIONS = 64
+CALLS = 100  # different ones of each session
 LOGINS = 20  # at once
 PASSWORD = "correct horse battery staple"
 SETTINGS = """\
@@ -140,9 +141,12 @@ def people(server: Server, prefix: str) -> list[tuple[str, str]]:
 
 
 def signed(sessions: list[tuple[str, str]], method: str) -> list[bytes]:
-    """Give a signed call of a method for each session."""
-    body = json.dumps({"method": method, "parameters": PARAMETERS}).encode()
-    return [request(body, *session) for session in sessions]
+    """Give signed calls of a method, of all sessions in turn; no two are alike, and so no two signatures."""
+    found = []
+    for number in range(CALLS):
+        body = json.dumps({"method": method, "parameters": {**PARAMETERS, "number": number}}).encode()
+        found += [request(body, *session) for session in sessions]
+    return found
 
 
 def p99(values: list[float]) -> float:

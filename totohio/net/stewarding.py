@@ -1,7 +1,7 @@
 """One connection's conversation: requests in, replies out, in order, within bounds.
 
-The Steward reads as long as nothing it has read waits to be answered, has one request answered at a
-time, and sends each reply at once. What it may be doing, and what ends it when nothing happens:
+The Steward reads as long as nothing it has read waits to be answered, has one request answered at a time, and sends
+each reply at once, or with those of a few other connections that were ready with it. What it may be doing, and what ends it when nothing happens:
 
     shaking     the TLS handshake                            handshake_timeout
     idle        no byte of a request has come                idle_timeout
@@ -198,8 +198,17 @@ class Steward(serving.Steward):  # type: ignore[misc]
         if not self.waited and not requests and (requestant.fault is not None or requestant.continues):
             self._object()
         if self._outs:
+            if self.server.gather(self):
+                return
             self._flush()
         self._settle()
+
+    def dispense(self) -> None:
+        """Send what was gathered, and see what to wait for next."""
+        if not self.closed:
+            if self._outs:
+                self._flush()
+            self._settle()
 
     def _object(self) -> None:
         """Say "go on" to a peer that asked, or say what was wrong and end."""

@@ -23,6 +23,7 @@ from totohio.sim.profiles import PROFILES, Profile
 from totohio.sim.recordings.replaying import Report, replay
 from totohio.sim.scheduling import Stuck
 from totohio.sim.seeding import Dice
+from totohio.sim.stores.redis import SimRedis
 from totohio.sim.sweeps.running import explore, sim
 from totohio.sim.sweeps.sweeping import DeterminismError, Sweep
 from totohio.sim.worlding import World
@@ -41,6 +42,7 @@ __all__ = [
     "Load",
     "Sample",
     "Dice",
+    "SimRedis",
     # roughness
     "Profile",
     "PROFILES",

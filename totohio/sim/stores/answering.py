@@ -287,8 +287,6 @@ class RedisDoer(Doer):
                 peer.close()
             else:
                 self._answer(peer, *(("error", why) if changed else message))
-        for peer in self._peers:
-            peer.offset = min(peer.offset, self._offset)
 
     def _conclude(self, tyme: float) -> None:
         """Answer, and tell those who wait for replicas."""
@@ -348,7 +346,6 @@ class RedisDoer(Doer):
         """Have what the primary has, and nothing else."""
         self.rows = Rows()
         self.rows.put(rows)
-        self._changes = {}
         self._offset = offset
         self.ready = True
         self._tell_at = self._process.world.tyme + PERIOD

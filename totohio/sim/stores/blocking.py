@@ -44,6 +44,7 @@ class Thread(greenlet):
         self._done = done
         self._ident = process.world.number()
         self._turn = 0
+        self._over = False
 
     def run(self) -> Outcome:
         """Do the task."""
@@ -86,7 +87,7 @@ class Thread(greenlet):
 
     def proceed(self, turn: int = 0) -> None:
         """Go on, unless it has since then."""
-        if turn != self._turn or self.dead:
+        if turn != self._turn or self._over:
             return
         self._turn += 1
         self.process.sleepers.pop(self, None)
@@ -94,6 +95,7 @@ class Thread(greenlet):
         with self.process.thread(self._ident):
             outcome = self.switch()
         if self.dead:
+            self._over = True
             self._done(self._ident, outcome)
 
     def end(self) -> None:

@@ -1,7 +1,8 @@
 """One connection's conversation: requests in, replies out, in order, within bounds.
 
 The Steward reads as long as nothing it has read waits to be answered, has one request answered at a time, and sends
-each reply at once, or with those of a few other connections that were ready with it. What it may be doing, and what ends it when nothing happens:
+each reply at once, or with those of a few other connections that were ready with it. What it may be doing, and what
+ends it when nothing happens:
 
     shaking     the TLS handshake                            handshake_timeout
     idle        no byte of a request has come                idle_timeout

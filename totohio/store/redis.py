@@ -19,9 +19,11 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from totohio.core.ports import VERSION, StoreError, Transaction
+from totohio.store.driving import outcome
 
 SLACK = 60.0  # seconds for which the server keeps what has expired, since its clock may differ
 SENTINEL_PORT = 26379
+LOST = (redis.ConnectionError, redis.TimeoutError)  # the answer, or the question
 
 SCRIPT = f"""
 local c, w = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -89,25 +91,34 @@ class RedisDriver:
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Give the values of records."""
+        wanted = [self._prefix + key for key in keys]
         try:
-            found: list[bytes | None] = self._client().mget([self._prefix + key for key in keys])
+            try:
+                found: list[bytes | None] = self._client().mget(wanted)
+            except LOST:
+                found = self._client().mget(wanted)
         except (RedisError, OSError) as error:
             raise StoreError(f"Redis: {error}") from error
         return found
 
     def apply(self, transactions: Sequence[Transaction]) -> list[bool]:
-        """Apply transactions."""
+        """Apply transactions; once more when the answer is lost: what is done twice counts once."""
+        again = False
         try:
-            results = self._run(transactions)
-            if any(isinstance(result, NoScriptError) for result in results):
-                self._sha = ""
+            try:
+                results = self._run(transactions)
+                again = any(isinstance(result, NoScriptError) for result in results)
+            except LOST:
+                again = True
+            if again:
+                self._sha = ""  # which a server that was started again does not know
                 results = self._run(transactions)
         except (RedisError, OSError) as error:
             raise StoreError(f"Redis: {error}") from error
         for result in results:
             if isinstance(result, Exception):
                 raise StoreError(f"Redis: {result}") from result
-        return [result == 1 for result in results]
+        return outcome(transactions, [result == 1 for result in results], again=again)
 
     def close(self) -> None:
         """Close all connections."""
@@ -174,7 +185,7 @@ def _client(url: str, timeout: float) -> Any:
     if scheme not in ("redis", "rediss", "unix") or kind not in ("", "sentinel", "cluster"):
         raise ValueError(f"{parts.scheme}:// is no URL of Redis")
     plain = urlunsplit(parts._replace(scheme=scheme))
-    retry = Retry(NoBackoff(), 1)  # a connection that the server has closed meanwhile; what is done twice counts once
+    retry = Retry(NoBackoff(), 0)  # the driver does that itself, and so knows what was asked for twice
     if kind == "cluster":
         return _LazyCluster(plain, options)
     if kind == "sentinel":
@@ -206,7 +217,7 @@ def _sentinel(url: str, options: dict[str, Any]) -> Any:
         db=int(db or 0),
         username=unquote(user) or None,
         password=unquote(password) or None,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), 0),
     )
 
 

@@ -141,6 +141,35 @@ def test_a_group_that_is_cut_off_is_applied_up_to_somewhere() -> None:
     assert len(applied) > 3
 
 
+def test_a_group_whose_answer_was_lost_is_known_again_although_its_parts_built_upon_each_other() -> None:
+    with World(faults="still") as world:
+        redis = world.redis()
+        host = keeper(world)
+        store = remote(host, redis)
+        commit(world, store, put(1, b"first"))
+        with world.net.rule(reset_nth(2, host, redis.host)):  # the answer
+            group = [put(1, b"a", expects=None, key=b"a"), put(2, b"a", expects=1, key=b"a")]
+            assert commit(world, store, *group) == [True, True]
+        assert len(told(world, "connect")) == 2
+        assert kept(redis, b"a") == [2]
+
+
+def test_nobody_is_told_that_it_was_not_applied_what_was_and_what_others_have_changed_since() -> None:
+    with World(faults="still") as world:
+        redis = world.redis()
+        hosts = [keeper(world, name) for name in ("one", "other")]
+        one, other = (remote(host, redis) for host in hosts)
+        commit(world, one, put(1, b"a"))
+        with world.net.rule(one_way(redis.host, hosts[0])):
+            future = one.commit([put(2, b"a", expects=1, key=b"a")])
+            world.run(0.5)
+            assert kept(redis, b"a") == [2]
+            assert commit(world, other, put(3, b"a", expects=2, key=b"a")) == [True]
+            world.run(0.45)  # it asks again a second after it has asked
+        with pytest.raises(StoreError, match="changed by others since"):
+            settle(world, one, future)
+
+
 # ---------------------------------------------------------------- what it keeps
 
 
@@ -372,6 +401,16 @@ def test_roles_may_change_again_and_again() -> None:
                 world.run(4.0)
             assert numbers(world, store, b"a") == [5]
             assert redis.primary is redis.hosts[0]
+
+
+def test_a_replica_that_has_taken_over_reports_to_nobody() -> None:
+    with World(faults="still") as world:
+        redis = world.redis(replica=True)
+        world.run(1.5)
+        redis.crash()
+        redis.failover()
+        world.run(10.0)  # and does not spin
+        assert commit(world, remote(keeper(world), redis), put(1, b"a")) == [True]
 
 
 def test_a_replica_that_has_lost_its_primary_follows_again_when_that_is_back() -> None:

@@ -312,6 +312,7 @@ class RedisDoer(Doer):
     def promote(self, old: str) -> None:
         """Be the primary from now on, and tell the one that was."""
         self.primary = True
+        self._tell_at = math.inf
         self._unfollowed = old
         link, self._link = self._link, None
         if link is not None:

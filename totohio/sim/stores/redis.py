@@ -18,6 +18,7 @@ from totohio.sim.net.polling import READABLE, WRITABLE, SimPoller
 from totohio.sim.stores.answering import PORT, RedisDoer
 from totohio.sim.stores.blocking import current
 from totohio.sim.stores.framing import Message, frame, frames, question
+from totohio.store.driving import outcome
 
 if TYPE_CHECKING:
     from totohio.sim.hosting import Host
@@ -206,7 +207,7 @@ class SimDriver:
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """Give the values of records."""
-        [values] = self._ask([["get", list(keys)]])
+        [values], _ = self._ask([["get", list(keys)]])
         return list(values)
 
     def apply(self, transactions: Sequence[Transaction]) -> list[bool]:
@@ -214,12 +215,14 @@ class SimDriver:
         if not transactions:
             return []
         questions = [question(transaction) for transaction in transactions]
-        if not self._replicas:
-            return self._ask(questions)
-        *held, reached = self._ask([*questions, ["wait", self._replicas, int(self._timeout * 500)]])
-        if reached < self._replicas:
-            raise StoreError(f"Redis: {reached} replicas have the write, {self._replicas} are wanted")
-        return held
+        if self._replicas:
+            questions.append(["wait", self._replicas, int(self._timeout * 500)])
+        held, again = self._ask(questions)
+        if self._replicas:
+            reached = held.pop()
+            if reached < self._replicas:
+                raise StoreError(f"Redis: {reached} replicas have the write, {self._replicas} are wanted")
+        return outcome(transactions, held, again=again)
 
     def close(self) -> None:
         """Close all connections that nobody uses now."""
@@ -227,8 +230,9 @@ class SimDriver:
         for line in lines:
             line.close()
 
-    def _ask(self, questions: Sequence[Message]) -> list[Any]:
-        for last in range(TRIES - 1, -1, -1):
+    def _ask(self, questions: Sequence[Message]) -> tuple[list[Any], bool]:
+        """Ask, and once more when the answers are lost; give them, and whether they were asked for again."""
+        for number in range(TRIES):
             line: Line | None = None
             try:
                 line = self._line()
@@ -236,7 +240,7 @@ class SimDriver:
             except OSError as error:
                 if line is not None:
                     line.close()
-                if not last:
+                if number == TRIES - 1:
                     raise StoreError(f"Redis: {error}") from error
                 continue
             refused = [text for kind, text in answers if kind == "error"]
@@ -245,7 +249,7 @@ class SimDriver:
                 raise StoreError(f"Redis: {refused[0]}")
             self._lines.append(line)
             break
-        return [value for _, value in answers]
+        return [value for _, value in answers], number > 0
 
     def _line(self) -> Line:
         while self._lines:

@@ -36,6 +36,7 @@ WRITTEN = [page for page in PAGES if page.name not in GENERATED]
 TOOLS = ("curl", "jq", "openssl", "nginx")
 FOREIGN = {"TypedDict", "MemoryError", "proxy_buffering", "proxy_http_version", "proxy_pass", "client_max_body_size"}
 FOREIGN |= {"add_callback", "add_timeout"}  # Tornado's
+FOREIGN |= {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "mdb_copy"}  # redis-py's and LMDB's
 FOREIGN |= {"access_token", "next_page_token"}  # somebody's own
 ORDERS = [PREFIX + field.name.upper() for field in fields(Orders)]  # the simulation's variables
 LEDGER = ROOT / "docs" / "examples" / "ledger"

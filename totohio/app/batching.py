@@ -13,7 +13,8 @@ from totohio.base.errors import (
     TotoException,
 )
 from totohio.core.batching import Budget, order, resolve
-from totohio.core.committing import Bundle, Part, Ticket, Unit, conflict
+from totohio.core.bundling import Bundle, Part
+from totohio.core.committing import Ticket, Unit, conflict
 from totohio.core.invoking import DEFERRED, Run
 from totohio.core.registering import Method
 from totohio.wire.enveloping import Batch, entry_reply

@@ -16,7 +16,7 @@ from typing import TypeVar
 from totohio.base.errors import ERROR_CONFLICT, TotoException
 from totohio.base.futures import Future
 from totohio.core.pausing import Fibers
-from totohio.core.ports import VERSION, Store, StoreError, Transaction, Write
+from totohio.core.ports import VERSION, Store, StoreError, Transaction
 
 T = TypeVar("T")
 
@@ -25,6 +25,7 @@ logger = logging.getLogger("totohio")
 TRIES = 10  # times that a transaction is made anew for what is there now before its call fails
 QUEUE = 20_000  # transactions that may wait for a group at most: a store that hangs must not fill the memory
 GROUP = 1000  # transactions in a group at most, so that no commit takes long
+SETTLED = 64  # tickets of a request after which those that are done are let go: some methods go on for days
 
 Rebase = Callable[[list[bytes | None]], Transaction | None]
 """Gets the records of the conditions' keys as they are now; gives the transaction that fits them, or None when nothing
@@ -129,18 +130,47 @@ class Journal:
 
     def _landed(self, tickets: list[Ticket], future: Future[list[bool]]) -> None:
         self._flying = False
-        error = future.exception()
-        if error is not None:
+        try:
+            results = future.result()
+            if len(results) != len(tickets):
+                raise StoreError(f"the store has answered {len(results)} of {len(tickets)} transactions")
+        except BaseException as error:
             for ticket in tickets:
                 self._settle(ticket, error)
             return
-        for ticket, applied in zip(tickets, future.result(), strict=True):
+        overtaken = []
+        for ticket, applied in zip(tickets, results, strict=True):
+            if not applied:
+                ticket.tries += 1
+                overtaken.append(ticket)
+        if overtaken:
+            overtaken += self._founded(overtaken)
+            for ticket in overtaken:  # before anybody is told of anything: what they would write is not what will be
+                self._forget(ticket)
+        for ticket, applied in zip(tickets, results, strict=True):
             if applied:
                 self._settle(ticket, None)
-            elif ticket.rebase is None or ticket.tries >= TRIES:
+        again = []
+        for ticket in overtaken:
+            if ticket.rebase is None or ticket.tries > TRIES:
                 self._settle(ticket, conflict())
             else:
-                self._again(ticket)
+                again.append(ticket)
+        if again:
+            self._again(again)
+
+    def _founded(self, overtaken: list[Ticket]) -> list[Ticket]:
+        """Take out of the queue what was made for records that those who were overtaken will not write."""
+        never = {(write.key, version_of(write.value)) for ticket in overtaken for write in ticket.transaction.writes}
+        found, rest = [], []
+        for ticket in self._queue:
+            if never.isdisjoint(ticket.transaction.conditions):
+                rest.append(ticket)
+            else:
+                found.append(ticket)
+                never.update((write.key, version_of(write.value)) for write in ticket.transaction.writes)
+        self._queue = rest
+        return found
 
     def _settle(self, ticket: Ticket, error: BaseException | None) -> None:
         self._forget(ticket)
@@ -155,37 +185,38 @@ class Journal:
             if (entry := pending.get(write.key)) is not None and entry[1] is ticket:
                 del pending[write.key]
 
-    def _again(self, ticket: Ticket) -> None:
-        """Make a transaction that was overtaken anew for what is there now."""
-        ticket.tries += 1
-        self._forget(ticket)
-        keys = [key for key, _ in ticket.transaction.conditions]
+    def _again(self, tickets: list[Ticket]) -> None:
+        """Make transactions that were overtaken anew, in their order, for what is there now."""
+        keys = list({key: None for ticket in tickets for key, _ in ticket.transaction.conditions})
+        life = self._life
         try:
             future = self.store.load(keys)
         except Exception as error:
-            ticket.set_exception(error)
-            return
-        future.add_done_callback(lambda done: self._rebase(ticket, keys, done))
+            future = Future()
+            future.set_exception(error)
+        future.add_done_callback(lambda done: self._rebase(tickets, keys, done) if life == self._life else None)
 
-    def _rebase(self, ticket: Ticket, keys: list[bytes], future: Future[list[bytes | None]]) -> None:
-        error = future.exception()
-        assert ticket.rebase is not None
+    def _rebase(self, tickets: list[Ticket], keys: list[bytes], future: Future[list[bytes | None]]) -> None:
         try:
-            if error is not None:
-                raise error
-            values = [
-                self._pending[key][0] if key in self._pending else value
-                for key, value in zip(keys, future.result(), strict=True)
-            ]
-            transaction = ticket.rebase(values)
-        except BaseException as failure:
-            ticket.set_exception(failure)
+            values = dict(zip(keys, future.result(), strict=True))
+        except BaseException as error:
+            for ticket in tickets:
+                ticket.set_exception(error)
             return
-        if transaction is None:
-            ticket.set_result(True)
-            return
-        ticket.transaction = transaction
-        self._enqueue(ticket)
+        pending = self._pending
+        for ticket in tickets:
+            assert ticket.rebase is not None
+            now = [pending[key][0] if key in pending else values[key] for key, _ in ticket.transaction.conditions]
+            try:
+                transaction = ticket.rebase(now)
+            except BaseException as failure:
+                ticket.set_exception(failure)
+                continue
+            if transaction is None:
+                ticket.set_result(True)
+            else:
+                ticket.transaction = transaction
+                self._enqueue(ticket)
 
     def end(self) -> None:
         """Give up what is queued and forget the rest; nobody is told, since nobody is there any more."""
@@ -261,6 +292,8 @@ class Unit:
             needed: The request fails when it cannot be committed.
         """
         ticket = self.journal.write(transaction, rebase)
+        if len(self.tickets) >= SETTLED and self.tickets[-1][0].done():
+            self.tickets = self.unsettled()
         self.tickets.append((ticket, needed))
         return ticket
 
@@ -286,93 +319,6 @@ class Unit:
     def unsettled(self) -> list[tuple[Ticket, bool]]:
         """Give the tickets that are not completed yet or have failed."""
         return [pair for pair in self.tickets if not pair[0].done() or pair[0].exception() is not None]
-
-
-class Bundle(Unit):
-    """What an atomic batch reads and writes: one transaction of all that its entries write, or nothing.
-
-    Entries see what those before them wrote; nobody else does before it is committed.
-    """
-
-    __slots__ = ("_conditions", "_own", "_writes")
-
-    def __init__(self, journal: Journal) -> None:
-        super().__init__(journal)
-        self._own: dict[bytes, bytes | None] = {}
-        self._conditions: dict[bytes, bytes | None] = {}
-        self._writes: dict[bytes, Write] = {}
-
-    def read(self, key: bytes) -> bytes | None:
-        """Give a record as this batch has left it."""
-        return self._own[key] if key in self._own else super().read(key)
-
-    def load(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Give some records, in order."""
-        others = [key for key in keys if key not in self._own]
-        found = dict(zip(others, super().load(others), strict=True)) if others else {}
-        return [self._own[key] if key in self._own else found[key] for key in keys]
-
-    def write(self, transaction: Transaction, rebase: Rebase | None = None, *, needed: bool = True) -> Future[bool]:
-        """Keep a transaction until the batch is done.
-
-        Raises:
-            TotoException: It does not fit what this batch has written before.
-        """
-        for key, version in transaction.conditions:
-            if key not in self._own:
-                self._conditions.setdefault(key, version)
-            elif version != version_of(self._own[key]):
-                raise conflict("Two entries of the batch changed the same.")
-        for write in transaction.writes:
-            self._own[write.key] = write.value
-            self._writes[write.key] = write
-        done: Future[bool] = Future()
-        done.set_result(True)
-        return done
-
-    def commit(self, transaction: Transaction, rebase: Rebase | None = None) -> None:
-        """Keep a transaction until the batch is done."""
-        self.write(transaction, rebase)
-
-    def finish(self) -> None:
-        """Queue all of it, as one transaction."""
-        if self._writes:
-            transaction = Transaction(tuple(self._conditions.items()), tuple(self._writes.values()))
-            super().write(transaction)
-
-
-class Part(Unit):
-    """What one entry of an atomic batch reads and writes.
-
-    Attributes:
-        wrote: It has written something.
-    """
-
-    __slots__ = ("bundle", "wrote")
-
-    def __init__(self, bundle: Bundle) -> None:
-        super().__init__(bundle.journal)
-        self.bundle = bundle
-        self.wrote = False
-
-    def read(self, key: bytes) -> bytes | None:
-        """Give a record as the batch has left it."""
-        return self.bundle.read(key)
-
-    def load(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Give some records, in order."""
-        return self.bundle.load(keys)
-
-    def write(self, transaction: Transaction, rebase: Rebase | None = None, *, needed: bool = True) -> Future[bool]:
-        """Keep a transaction until the batch is done, unless nobody needs it: then it goes its own way."""
-        if not needed:
-            return super().write(transaction, rebase, needed=False)
-        self.wrote = True
-        return self.bundle.write(transaction, rebase, needed=needed)
-
-    def commit(self, transaction: Transaction, rebase: Rebase | None = None) -> None:
-        """Keep a transaction until the batch is done."""
-        self.write(transaction, rebase)
 
 
 def version_of(value: bytes | None) -> bytes | None:

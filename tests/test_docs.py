@@ -39,6 +39,7 @@ FOREIGN |= {"add_callback", "add_timeout"}  # Tornado's
 FOREIGN |= {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "mdb_copy"}  # redis-py's and LMDB's
 FOREIGN |= {"access_token", "next_page_token"}  # somebody's own
 ORDERS = [PREFIX + field.name.upper() for field in fields(Orders)]  # the simulation's variables
+DEFINED = re.compile(r"^def (test_\w+)\(", re.M)
 LEDGER = ROOT / "docs" / "examples" / "ledger"
 
 
@@ -128,6 +129,8 @@ def test_names_are_those_of_the_code(page: Path) -> None:
     for text in words(page):
         if re.fullmatch(r"(base|wire|core|net|work|app|sim|cli)/[\w/]+\.py", text):
             assert (ROOT / "totohio" / text).is_file(), text
+        if text.startswith("test_"):
+            continue  # they are looked for where it is said that they are
         for name in re.findall(r"\bERROR_[A-Z_]+\b|\b[a-z]+(?:_[a-z]+)+\b|\b(?:[A-Z][a-z]+){2,}\b", text):
             assert name in identifiers() | shown | FOREIGN, f"{name} is nowhere in the code"
         for variable in re.findall(r"\bTOTOHIO_[A-Z_]+\b", text):
@@ -187,6 +190,13 @@ def test_the_design_names_every_doer_that_a_server_is_made_of() -> None:
 
 def test_the_names_of_what_is_masked_are_all_told() -> None:
     assert set(NAMES) <= words(ROOT / "docs" / "howto" / "record.md")
+
+
+def test_what_is_promised_to_be_secure_is_tested() -> None:
+    tests = {name for path in (ROOT / "tests").rglob("test_*.py") for name in DEFINED.findall(path.read_text("utf-8"))}
+    promised = {word for word in words(ROOT / "docs" / "security.md") if word.startswith("test_")}
+    assert len(promised) > 20
+    assert promised <= tests, promised - tests
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:

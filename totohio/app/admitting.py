@@ -176,7 +176,11 @@ class Admitter:
         if unit.read(key) is not None:
             again([])
         write = Write(key, self.minter.draw(VERSION), self.clock.now() + 2 * self.window + 60.0)
-        unit.wait(unit.journal.write(Transaction(((key, None),), (write,), lazy=True), again))
+        ticket = unit.journal.write(Transaction(((key, None),), (write,), lazy=True), again)
+        if unit.journal.fibers.pausable():
+            unit.wait(ticket)  # before the method runs, for another process may be given the same just now
+        else:
+            unit.tickets.append((ticket, True))
 
     # ------------------------------------------------------------ keys and roles
 

@@ -215,7 +215,7 @@ class DBConnection:
 
     def set_session_cache(self, session_cache: TotoSessionCache | None) -> None:
         """Keep sessions in a cache in place of the store; None takes it away."""
-        self._keeper.sessions.cache = session_cache
+        self._keeper.set_cache(session_cache)
 
     # ------------------------------------------------------------ parts
 

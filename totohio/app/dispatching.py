@@ -232,7 +232,8 @@ class Dispatcher:
     def invoke(self, caller: Any, method: Method, parameters: Any, lax: bool) -> None:
         """Call a method for a handler or the proxy of one, which is told of the result with ``_settle``."""
         try:
-            if self.fibers is not None and (self.remote or method.marks.waits):
+            keeper, marks = self.keeper, method.marks
+            if self.fibers is not None and (self.remote or marks.waits or (marks.session and keeper and keeper.waits)):
                 result = self.fibers.call(self._perform, caller, method, parameters, lax)
             else:
                 result = self._perform(caller, method, parameters, lax)

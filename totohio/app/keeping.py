@@ -18,6 +18,7 @@ from totohio.base.futures import Future
 from totohio.core import importing, passwording
 from totohio.core.account import Account, canonical, wrong
 from totohio.core.accounting import Accounts
+from totohio.core.caching import TotoSessionCache
 from totohio.core.committing import Journal, Unit
 from totohio.core.factoring import second_factor
 from totohio.core.hashing import Passwords
@@ -56,6 +57,7 @@ class Keeper:
         admitter: Looks who calls.
         jar: Cookies; None without.
         lot: Where methods wait.
+        waits: A call that asks for its session may have to wait for it.
         running: The cycle comes, so that nothing may wait for it.
         settings: The server's options.
         locator: Tells where clients are.
@@ -97,7 +99,7 @@ class Keeper:
         self.sessions = Sessions(journal=self.journal, clock=clock, minter=minter, policy=policy)
         self.sessions.anywhere = self.anywhere
         self.sessions.submit = self._caches.submit
-        self.sessions.cache = opening.cache(settings, environment)
+        self.set_cache(opening.cache(settings, environment))
         self.accounts = Accounts(
             sessions=self.sessions,
             clock=clock,
@@ -134,6 +136,12 @@ class Keeper:
     def unit(self) -> Unit:
         """Begin to read and write for a request."""
         return Unit(self.journal)
+
+    def set_cache(self, cache: TotoSessionCache | None) -> None:
+        """Keep sessions in a cache in place of the store; None takes it away."""
+        self.sessions.cache = cache
+        blocking = cache is not None and cache.blocking
+        self.waits = blocking or not self.store.local or self.settings.hmac_replay_window > 0.0
 
     def connect(self, handler: "Identified | None" = None) -> DBConnection:
         """Give the database connection of a request, or the one of none."""

@@ -5,6 +5,7 @@ changed it meanwhile, and does it again for what is there when somebody has; so 
 code at the same time, one is refused, and a login that was verified against a password that is being changed fails.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -269,7 +270,7 @@ class Accounts:
 
         unit.write(build(unit.load(keys)), build)
         if keep is not None and sessions.cache is not None:
-            keep.created = now  # or the cutoff would end it, too
+            keep.created = _after(now)  # or the cutoff would end it, too
             sessions.keep(keep)
 
     # ------------------------------------------------------------ passwords
@@ -359,6 +360,7 @@ class Accounts:
 
         def change(account: Account) -> None:
             edit(account)
+            session.created = max(session.created, _after(account.cutoff))  # whatever the clock says that set it
             if address and address_digest(address) not in account.known:
                 account.known = [*account.known, address_digest(address)][-MAX_KNOWN:]
 
@@ -376,6 +378,11 @@ class Accounts:
         if opening is None:
             sessions.keep(session)
         return session
+
+
+def _after(moment: float) -> float:
+    """Give the first time after another."""
+    return math.nextafter(moment, math.inf)
 
 
 def _exists() -> TotoException:

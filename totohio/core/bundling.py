@@ -53,6 +53,10 @@ class Bundle(Unit):
         """Keep a transaction until the batch is done."""
         self.write(transaction, rebase)
 
+    def holds(self, key: bytes) -> bool:
+        """Tell whether the batch has written a record."""
+        return key in self._own
+
     def finish(self) -> None:
         """Queue all of it, as one transaction."""
         if self._writes:
@@ -83,10 +87,13 @@ class Part(Unit):
         return self.bundle.load(keys)
 
     def write(self, transaction: Transaction, rebase: Rebase | None = None, *, needed: bool = True) -> Future[bool]:
-        """Keep a transaction until the batch is done, unless nobody needs it: then it goes its own way."""
-        if not needed:
+        """Keep a transaction until the batch is done, unless nobody needs it: then it goes its own way.
+
+        What the batch itself has written goes no other way than the batch's: nobody else is to see it yet.
+        """
+        if not needed and not any(self.bundle.holds(write.key) for write in transaction.writes):
             return super().write(transaction, rebase, needed=False)
-        self.wrote = True
+        self.wrote = self.wrote or needed
         return self.bundle.write(transaction, rebase, needed=needed)
 
     def commit(self, transaction: Transaction, rebase: Rebase | None = None) -> None:

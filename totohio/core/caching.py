@@ -12,8 +12,8 @@ class TotoSessionCache:
 
     Attributes:
         blocking: Its methods may block, so they are called in worker threads; otherwise they are called in the cycle.
-        client_held: The id that it gives holds the session itself, so that nothing is removed when it ends; what
-            ends early is noted in the store.
+        client_held: The id that it gives holds the session itself, so that nothing is removed when it ends. What ends
+            early is noted in the store, as it is for every cache: what is stored once more stays ended.
     """
 
     blocking = False

@@ -5,6 +5,7 @@ a bound, and the bucket leaks: after some quiet time failures are forgotten one 
 down ever more, and whoever has merely forgotten is never locked out.
 """
 
+import math
 from dataclasses import dataclass
 
 import msgspec
@@ -60,7 +61,7 @@ def leaked(bucket: Bucket, rule: Rule, now: float) -> Bucket:
 
 def left(bucket: Bucket, rule: Rule, now: float) -> float:
     """Give the seconds until the next attempt may be made; 0.0 when it may be now."""
-    over = leaked(bucket, rule, now).failures - rule.free
+    over = math.ceil(leaked(bucket, rule, now).failures) - rule.free
     if over < 0:
         return 0.0
     wait: float = min(rule.most, rule.first * 2.0 ** min(over, 64.0))

@@ -249,10 +249,10 @@ def merge(base: dict[Any, Any], mine: dict[Any, Any], theirs: dict[Any, Any]) ->
     merged = dict(theirs)
     for key in dict.fromkeys((*base, *mine)):
         before, after = base.get(key, _ABSENT), mine.get(key, _ABSENT)
-        if after == before and type(after) is type(before):
+        if alike(after, before):
             continue
         there = theirs.get(key, _ABSENT)
-        if there != before and there != after:
+        if not alike(there, before) and not alike(there, after):
             raise conflict(f"{key!r} of the session was changed by another call meanwhile; try again.")
         if after is _ABSENT:
             merged.pop(key, None)
@@ -262,6 +262,17 @@ def merge(base: dict[Any, Any], mine: dict[Any, Any], theirs: dict[Any, Any]) ->
 
 
 _ABSENT = object()
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Tell whether two values of a state are the same: True is not 1, 1.0 is not 1, and NaN is NaN."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(alike(value, other[key]) for key, value in one.items())
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return bool(one == other) or (isinstance(one, float) and one != one and other != other)
 
 
 def load_state(session: TotoSession, data: bytes) -> dict[Any, Any]:

@@ -65,7 +65,7 @@ def session_key(session_id: str) -> bytes:
 
 
 def ended_key(token: str) -> bytes:
-    """The key of the record that says that a session which its client holds has ended."""
+    """The key of the record that says that a session which is not in the store has ended."""
     return b"x" + hashlib.sha256(token.encode()).digest()
 
 
@@ -79,6 +79,7 @@ class Sessions:
         get_account: Gives the account of a session.
         anywhere: Calls a function in the cycle, from whatever thread.
         submit: Runs a function in a worker thread and gives a Future; for caches that block.
+        cutoff: Gives when all sessions of a user were ended last: those in a cache that began until then are over.
     """
 
     def __init__(self, *, journal: Journal, clock: Clock, minter: Minter, policy: Policy) -> None:
@@ -181,6 +182,7 @@ class Sessions:
 
         def build(values: list[bytes | None]) -> Transaction | None:
             if values[0] is None:
+                session.expires = before
                 return None
             kept = _decode_kept(memoryview(values[0])[VERSION:])
             if kept.expires >= end:
@@ -208,39 +210,43 @@ class Sessions:
         """Keep a session's state; see `TotoSession.save`."""
         if not session.session_id:
             raise TotoException(ERROR_NOT_AUTHORIZED, "A call with an API key has no session to save.")
+        if session.ended or (self.cache is None and session._version is None):
+            raise _ended()
         if self.cache is not None:
             self.keep(session)
             return
-        if session._version is None:
-            raise TotoException(ERROR_NOT_AUTHORIZED, "The session has ended.")
         key = session_key(session.session_id)
         old = session._base
         mine = session.dumps(session.state)
+        expires = session.expires
 
         def again(values: list[bytes | None]) -> Transaction:
+            nonlocal expires
             if values[0] is None:
-                raise TotoException(ERROR_NOT_AUTHORIZED, "The session has ended.")
+                raise _ended()
             kept = _decode_kept(memoryview(values[0])[VERSION:])
-            states = [load_state(session, data) for data in (old, mine, kept.state)]
-            kept.state = session.dumps(merge(*states))
-            kept.expires = max(kept.expires, session.expires)
+            # What others have changed goes into the record and not into the session: the method has not seen it, and
+            # what it saves next is merged like this, for what this one has left.
+            kept.state = session.dumps(merge(*(load_state(session, data) for data in (old, mine, kept.state))))
+            kept.expires = expires = max(kept.expires, session.expires)
             value = self._draw() + _encode(kept)
-            if session._version == last[0]:
-                session._version, session._base = version_of(value), kept.state
-            last[0] = version_of(value)
-            return Transaction(((key, version_of(values[0])),), (Write(key, value, kept.expires + SWEEP),))
+            return Transaction(((key, version_of(values[0])),), (Write(key, value, expires + SWEEP),))
+
+        def saved(ticket: Any) -> None:
+            if ticket.exception() is None:
+                session.expires = expires
 
         session._base = mine
         value = self._value(session)
         before, session._version = session._version, version_of(value)
-        last = [session._version]
-        session._unit.write(Transaction(((key, before),), (Write(key, value, session.expires + SWEEP),)), again)
+        transaction = Transaction(((key, before),), (Write(key, value, expires + SWEEP),))
+        session._unit.write(transaction, again).add_done_callback(saved)
 
     def refresh(self, session: TotoSession) -> None:
         """Read a session again; see `TotoSession.refresh`."""
         found = self.find(session._unit, session.session_id) if session.session_id else None
         if found is None:
-            raise TotoException(ERROR_NOT_AUTHORIZED, "The session has ended.")
+            raise _ended()
         session._base, session._state, session._version = found._base, None, found._version
         session.expires, session.seen = found.expires, found.seen
 
@@ -260,10 +266,10 @@ class Sessions:
         session._version = None
         session.ended = True
         if self.cache is not None:
+            # A client may hold ids of this session that end later, and a call that uses it now may store it again.
+            last = max(session.expires, self._end(session, self.clock.now()))
+            unit.write(Transaction((), (Write(ended_key(session.token), self._draw(), last + SWEEP),)))
             self._ask(unit, self.cache.remove_session, session.session_id)
-            if self.cache.client_held:
-                mark = Write(ended_key(session.token), self._draw(), session.expires + SWEEP)
-                unit.write(Transaction((), (mark,)))
             return
         self.end_record(unit, session.user_id, session_key(session.session_id))
 
@@ -323,16 +329,15 @@ class Sessions:
         )
         session = TotoSession(self, unit, session_id, kept, b"")
         session.token = data.get("token") or session_id
-        if self.cache.client_held:
-            if unit.read(ended_key(session.token)) is not None:
-                return None
-            if session.user_id and self.cutoff(unit, session.user_id) > session.created:
-                return None
-        return session
+        if unit.read(ended_key(session.token)) is not None:
+            return None
+        cutoff = self.cutoff(unit, session.user_id) if session.user_id else 0.0
+        return None if cutoff and cutoff >= session.created else session
 
     def _ask(self, unit: Unit, function: Callable[..., Any], *args: Any) -> Any:
         """Call a cache: in a worker thread where it may block."""
-        if self.cache is not None and self.cache.blocking and self.submit is not None:
+        blocking = self.cache is not None and self.cache.blocking
+        if blocking and self.submit is not None and self.journal.fibers.pausable():
             return unit.wait(self.submit(function, *args))
         return function(*args)
 
@@ -353,6 +358,10 @@ class Sessions:
     def _over(self, expires: float, created: float) -> bool:
         now = self.clock.now()
         return expires <= now or created + self.policy.lifetime <= now
+
+
+def _ended() -> TotoException:
+    return TotoException(ERROR_NOT_AUTHORIZED, "The session has ended.")
 
 
 def _no_account(session: TotoSession) -> Any:

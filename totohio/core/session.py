@@ -48,7 +48,11 @@ class MessagePack:
 
     @staticmethod
     def dumps(value: Any) -> bytes:
-        """Give the bytes of a value."""
+        """Give the bytes of a value.
+
+        Raises:
+            TotoException: 1000, something in it cannot be kept.
+        """
         return encode_msgpack(value)
 
     @staticmethod
@@ -174,7 +178,7 @@ class TotoSession:
         """Give the bytes of a state.
 
         Raises:
-            TypeError: Something in it cannot be kept.
+            TotoException: 1000, something in it cannot be kept. Another serializer raises what it will.
         """
         return bytes(cls._serializer.dumps(state))
 
@@ -221,8 +225,7 @@ class TotoSession:
         """Keep its state. The call is answered once that is durable, or with the error that it could not be.
 
         Raises:
-            TotoException: 1004, it has ended, or is no session that can be kept.
-            TypeError: Something in the state cannot be kept.
+            TotoException: 1004, it has ended or cannot be kept; 1000, something in the state cannot be.
         """
         self._home.anywhere(self._home.save, self)
 

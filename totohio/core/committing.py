@@ -54,6 +54,55 @@ class Ticket(Future[bool]):
         self.tries = 0
 
 
+class Reliance(Ticket):
+    """The ticket of another request, for one that has read what it writes before that was committed.
+
+    When the other is not committed, what was read never was. That is an error of whoever has read it, though not the
+    other's own: who logs in while somebody changes the password is refused, and who changes it is not. It is none
+    for a request that has a transaction with a condition on the same record, which was made for what is really there.
+
+    Attributes:
+        ticket: The other.
+        keys: The records that were read.
+    """
+
+    __slots__ = ("_based", "keys", "ticket")
+
+    def __init__(self, ticket: Ticket, based: set[bytes]) -> None:
+        """Make one.
+
+        Args:
+            ticket: The other's.
+            based: The records on which the request's own transactions have conditions; it may still grow.
+        """
+        super().__init__(ticket.transaction, None)
+        self.ticket = ticket
+        self.keys: set[bytes] = set()
+        self._based = based
+
+    def done(self) -> bool:
+        """Tell whether the other is done."""
+        return self.ticket.done()
+
+    def exception(self) -> BaseException | None:
+        """Give the error of whoever relied on it."""
+        error = self.ticket.exception()
+        if not isinstance(error, TotoException):  # none, or one after which nobody knows whether it is committed
+            return error
+        return None if self.keys <= self._based else conflict()
+
+    def result(self) -> bool:
+        """Tell that it can be relied on, or raise the error."""
+        error = self.exception()
+        if error is not None:
+            raise error
+        return True
+
+    def add_done_callback(self, callback: Callable[[Future[bool]], object]) -> None:
+        """Have a function called once the other is done."""
+        self.ticket.add_done_callback(lambda _: callback(self))
+
+
 class Journal:
     """Queues transactions and commits them in groups, one group at a time on its way.
 
@@ -232,13 +281,15 @@ class Unit:
     Attributes:
         journal: Where it goes.
         tickets: What has to be committed before the request is answered, with whether the answer depends on it.
+        based: The records on which its own transactions have conditions.
     """
 
-    __slots__ = ("journal", "tickets")
+    __slots__ = ("based", "journal", "tickets")
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.tickets: list[tuple[Ticket, bool]] = []
+        self.based: set[bytes] = set()
 
     def unit(self) -> "Unit":
         """Give itself: whoever has a unit may stand where one is wanted later."""
@@ -252,7 +303,7 @@ class Unit:
         """
         entry = self.journal.pending(key)
         if entry is not None:
-            self._rely(entry[1])
+            self._rely(entry[1], key)
             return entry[0]
         if self.journal.local:
             return self.journal.store.read(key)
@@ -270,7 +321,7 @@ class Unit:
             if entry is None:
                 missing.append(key)
             else:  # now, for it may be committed, and so be pending no more, while the others are waited for
-                self._rely(entry[1])
+                self._rely(entry[1], key)
                 found[key] = entry[0]
         if missing:
             loaded = self.wait(journal.store.load(missing))
@@ -279,7 +330,7 @@ class Unit:
         for key in keys:
             entry = journal.pending(key)
             if entry is not None:  # what was written while this waited, too
-                self._rely(entry[1])
+                self._rely(entry[1], key)
             values.append(entry[0] if entry is not None else found[key])
         return values
 
@@ -291,7 +342,7 @@ class Unit:
             rebase: What to do when it was overtaken.
             needed: The request fails when it cannot be committed.
         """
-        ticket = self.journal.write(transaction, rebase)
+        ticket = self.queue(transaction, rebase)
         if len(self.tickets) >= SETTLED and self.tickets[-1][0].done():
             self.tickets = self.unsettled()
         self.tickets.append((ticket, needed))
@@ -304,17 +355,29 @@ class Unit:
             StoreError: It cannot be.
             TotoException: It was overtaken.
         """
-        self.wait(self.journal.write(transaction, rebase))
+        self.wait(self.queue(transaction, rebase))
+
+    def queue(self, transaction: Transaction, rebase: Rebase | None = None) -> Ticket:
+        """Write, whatever the request is a part of; whether it is answered before that is the caller's matter."""
+        ticket = self.journal.write(transaction, rebase)
+        self.based.update(key for key, _ in transaction.conditions)
+        return ticket
 
     def wait(self, future: Future[T]) -> T:
         """Give the result of a Future, and pause until it is there."""
         return self.journal.fibers.wait(future)
 
-    def _rely(self, ticket: Ticket) -> None:
+    def _rely(self, ticket: Ticket, key: bytes) -> None:
+        """Have the request wait for what it has read and somebody else has written, if it was somebody else."""
         for known, _ in self.tickets:
             if known is ticket:
                 return
-        self.tickets.append((ticket, True))
+            if isinstance(known, Reliance) and known.ticket is ticket:
+                known.keys.add(key)
+                return
+        reliance = Reliance(ticket, self.based)
+        reliance.keys.add(key)
+        self.tickets.append((reliance, True))
 
     def unsettled(self) -> list[tuple[Ticket, bool]]:
         """Give the tickets that are not completed yet or have failed."""

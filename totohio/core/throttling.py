@@ -62,7 +62,7 @@ class LoginThrottle:
             after = [failed(bucket, rule, now) for bucket, (_, rule) in zip(buckets, rules, strict=True)]
             return self._transaction(rules, values, after, now)
 
-        ticket = unit.journal.write(build(unit.load(keys)), build)
+        ticket = unit.queue(build(unit.load(keys)), build)
         unit.tickets.append((ticket, True))
 
     def succeeded(self, unit: Unit, user_id: str, address: str) -> None:
@@ -77,7 +77,7 @@ class LoginThrottle:
             ]
             return self._transaction(rules, values, after, now)
 
-        ticket = unit.journal.write(build(unit.load([key for key, _ in rules])), build)
+        ticket = unit.queue(build(unit.load([key for key, _ in rules])), build)
         unit.tickets.append((ticket, False))
 
     def _rules(self, user_id: str, address: str, known: bool) -> list[tuple[bytes, Rule]]:

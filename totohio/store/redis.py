@@ -107,10 +107,11 @@ class RedisDriver:
         try:
             try:
                 results = self._run(transactions)
-                again = any(isinstance(result, NoScriptError) for result in results)
+                missing = [isinstance(result, NoScriptError) for result in results]
+                again = any(missing) and not all(missing)  # of them all none has been applied
             except LOST:
-                again = True
-            if again:
+                missing, again = [True], True
+            if any(missing):
                 self._sha = ""  # which a server that was started again does not know
                 results = self._run(transactions)
         except (RedisError, OSError) as error:

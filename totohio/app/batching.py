@@ -61,6 +61,12 @@ class BatchHandlerProxy:
         """The accounts and sessions of this server; what is written with it is durable when the batch is answered."""
         return self.handler._keeper().connect(self)
 
+    @property
+    def bundled(self) -> bool:
+        """It belongs to an atomic batch, and sees what nobody else does."""
+        batch: BatchCall = self._batch
+        return batch.atomic
+
     def unit(self) -> Unit:
         """What this entry reads and writes."""
         unit: Unit | None = self._unit
@@ -128,6 +134,7 @@ class BatchCall:
 
     Attributes:
         over: All entries are done and the reply is sent.
+        atomic: All that they write is written, or nothing.
     """
 
     def __init__(self, dispatcher: "Dispatcher", handler: TotoHandler, batch: Batch) -> None:
@@ -140,6 +147,7 @@ class BatchCall:
         self._units: dict[str, Unit] = {}  # of entries that have read or written what is stored
         keeper = dispatcher.keeper
         self._bundle = Bundle(keeper.journal) if batch.atomic and keeper is not None else None
+        self.atomic = self._bundle is not None
         self._budget = Budget()
         ids, self._sources, faults = order(batch)
         self._todo = deque(ids)

@@ -91,6 +91,8 @@ class Identified(Sender):
         """The handler of the whole request: itself."""
         return self
 
+    bundled = False  # an entry of an atomic batch has a proxy
+
     def unit(self) -> Unit:
         """What this request reads and writes."""
         if self._unit is None:

@@ -13,6 +13,8 @@ class Bundle(Unit):
     Entries see what those before them wrote; nobody else does before it is committed.
     """
 
+    bundled = True
+
     __slots__ = ("_conditions", "_own", "_writes")
 
     def __init__(self, journal: Journal) -> None:
@@ -70,6 +72,8 @@ class Part(Unit):
     Attributes:
         wrote: It has written something.
     """
+
+    bundled = True
 
     __slots__ = ("bundle", "wrote")
 

@@ -284,6 +284,8 @@ class Unit:
         based: The records on which its own transactions have conditions.
     """
 
+    bundled = False  # it sees what all see
+
     __slots__ = ("based", "journal", "tickets")
 
     def __init__(self, journal: Journal) -> None:

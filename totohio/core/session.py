@@ -29,6 +29,10 @@ class Kept(msgspec.Struct, array_like=True):
 class Source(Protocol):
     """Whatever reads and writes: a request, or a unit itself."""
 
+    @property
+    def bundled(self) -> bool:
+        """It belongs to an atomic batch, and sees what nobody else does."""
+
     def unit(self) -> Unit:
         """Give what it reads and writes with."""
 

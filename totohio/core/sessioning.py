@@ -136,7 +136,7 @@ class Sessions:
         """Give the session of an id, None when there is none or it has ended.
 
         Args:
-            source: Whose request it is; where nothing is pending it is not asked for its unit.
+            source: Whose request it is; where nobody can have written the session it is not asked for its unit.
             session_id: As the client sends it.
 
         Raises:
@@ -146,7 +146,8 @@ class Sessions:
             return self._recall(source.unit(), session_id)
         key = session_key(session_id)
         journal = self.journal
-        value = journal.committed(key) if journal.settled(key) else source.unit().read(key)
+        plain = journal.settled(key) and not source.bundled
+        value = journal.committed(key) if plain else source.unit().read(key)
         if value is None:
             return None
         kept = _decode_kept(memoryview(value)[VERSION:])

@@ -24,7 +24,7 @@ from totohio.base.errors import ERROR_NOT_AUTHORIZED, TotoException
 from totohio.core.caching import TotoSessionCache
 from totohio.core.committing import Journal, Unit, version_of
 from totohio.core.devices import Device, devices_key, read, record
-from totohio.core.ports import VERSION, Transaction, Write
+from totohio.core.ports import VERSION, StoreError, Transaction, Write
 from totohio.core.session import Kept, Source, TotoSession, load_state, merge
 
 SWEEP = 3600.0  # seconds for which a record is kept after its end, so that clocks may differ
@@ -172,8 +172,11 @@ class Sessions:
         if end - session.expires < min(policy.granularity, self._ttl(session) / 10):
             return
         if self.cache is not None:
-            session.expires, session.seen = end, now
-            self.keep(session)
+            before, session.expires, session.seen = session.expires, end, now
+            try:
+                self.keep(session)
+            except StoreError:
+                session.expires = before
             return
         self._postpone(session, end, now)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from totohio.core.accounting import Accounts
 
 MAX_USER_ID = 256  # characters of a user id
+COMPOSED = 4  # characters that may become one: a letter with three marks
 
 
 class Account(msgspec.Struct, array_like=True):
@@ -85,7 +86,8 @@ def canonical(user_id: Any) -> str:
     """
     if not isinstance(user_id, str):
         raise TotoException(ERROR_INVALID_USER_ID, "Invalid user ID.")
-    text = unicodedata.normalize("NFC", user_id.lower())
+    # Composing takes the square of the number of marks in a row: seconds for as many as a request may have.
+    text = unicodedata.normalize("NFC", user_id.lower()) if len(user_id) <= COMPOSED * MAX_USER_ID else user_id
     if len(text) > MAX_USER_ID or not text.isprintable():
         raise TotoException(ERROR_INVALID_USER_ID, "Invalid user ID.")
     return text
@@ -151,7 +153,7 @@ class TotoAccount:
         """Keep what was changed. The call is answered once that is durable.
 
         Raises:
-            TypeError: A property cannot be kept.
+            TotoException: 1000, a property cannot be kept.
         """
         self._home.sessions.anywhere(self._save)
 
@@ -169,8 +171,8 @@ class TotoAccount:
         if not self._changed:
             return
         changes = {name: self._properties.get(name, _ABSENT) for name in sorted(self._changed)}
-        self._changed = set()
         self._home.change(self._unit, self.user_id, lambda account: put_properties(account, changes))
+        self._changed = set()  # now, and not when one of them was refused: the others are still to be saved
 
 
 _ABSENT = object()
@@ -185,7 +187,7 @@ def put_properties(account: Account, changes: dict[str, Any]) -> None:
     """Change properties of an account.
 
     Raises:
-        TypeError: A property cannot be kept.
+        TotoException: 1000, a property cannot be kept.
     """
     properties = properties_of(account)
     for name, value in changes.items():

@@ -8,6 +8,7 @@ from totohio.app.sending import Sender
 from totohio.base.errors import ERROR_STORE_UNAVAILABLE, TotoException
 from totohio.core.committing import Ticket, Unit
 from totohio.core.session import TotoSession
+from totohio.core.sessioning import session_key
 from totohio.wire import signing
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class Identified(Sender):
             errors = _errors(tickets)
             if not errors:
                 return False
+            self._withdraw(tickets)
             then(errors)
             return True
         left = len(waiting)
@@ -134,12 +136,30 @@ class Identified(Sender):
             nonlocal left
             left -= 1
             if not left and not self._finished:
-                then(_errors(tickets))
+                errors = _errors(tickets)
+                if errors:
+                    self._withdraw(tickets)
+                then(errors)
 
         self._wait()
         for ticket in waiting:
             ticket.add_done_callback(settled)
         return True
+
+    def _withdraw(self, tickets: list[tuple[Ticket, bool]]) -> None:
+        """Do not tell of a session that this request has made when it could not be kept."""
+        session = self.session
+        if session is None or not session.made:
+            return
+        key = session_key(session.session_id)
+        for ticket, _ in tickets:
+            transaction = ticket.transaction
+            if (
+                any(write.key == key for write in transaction.writes)
+                and not any(condition == key and version is not None for condition, version in transaction.conditions)
+                and ticket.exception() is not None
+            ):
+                self.session = None
 
     def _send(self, body: bytes, content_type: str, code: Any = 0) -> None:
         """Send a whole reply, once what was written is durable."""

@@ -41,9 +41,14 @@ class Redis:
     def start(self) -> None:
         """Start it, again after `kill`, and wait until it answers."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-        command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always", *self.arguments]
+        command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        command += ["--repl-diskless-sync-delay", "0", *self.arguments]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until(self.answers, "redis-server answers")
+        try:
+            until(self.answers, "redis-server answers")
+        except BaseException:
+            self.kill()
+            raise
 
     def answers(self) -> bool:
         with contextlib.suppress(redis.RedisError, OSError), self.client() as client:

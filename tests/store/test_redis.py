@@ -123,9 +123,10 @@ def test_a_server_that_dies_fails_calls_at_once_and_works_when_it_is_back(tmp_pa
 
 
 def test_users_and_passwords_are_those_of_the_server(tmp_path: Path) -> None:
-    with redis_server(
-        tmp_path, "--user", "app on >secret%1 ~* +@all", "--user", "default on nopass ~* +ping"
-    ) as server:
+    with redis_server(tmp_path) as server:
+        with server.client() as client:
+            client.execute_command("ACL", "SETUSER", "app", "on", ">secret%1", "~*", "+@all")
+            client.execute_command("ACL", "SETUSER", "default", "resetkeys", "-@all", "+ping")
         work(f"redis://app:secret%251@127.0.0.1:{server.port}/0").close()
         for credentials in ("app:wrong@", "nobody:secret%251@", ""):
             with pytest.raises(StoreError):

@@ -108,13 +108,13 @@ class DBConnection:
             verified = accounts.verify(unit, session.user_id, parameters["password"], address=self._address())
 
             def edit(account: Any) -> None:
-                if account.password != verified.password:
+                if account.changed != verified.changed:
                     raise wrong()
                 put_properties(account, changes)
 
             if new_password is not None:
                 accounts.change_password(
-                    unit, verified.user_id, new_password, verified=verified.password, keep=session, edit=edit
+                    unit, verified.user_id, new_password, verified=verified, keep=session, edit=edit
                 )
             else:
                 accounts.change(unit, verified.user_id, edit)
@@ -169,7 +169,7 @@ class DBConnection:
         def change(unit: Unit) -> None:
             account = self._keeper.accounts.verify(unit, user_id, password, address=self._address())
             self._keeper.accounts.change_password(
-                unit, account.user_id, new_password, verified=account.password, keep=self._kept(account.user_id)
+                unit, account.user_id, new_password, verified=account, keep=self._kept(account.user_id)
             )
 
         self._do(change)

@@ -235,16 +235,15 @@ class Keeper:
             factors.append(second_factor(account, code, self.environment.clock.now()))
 
         verified = self.accounts.verify(unit, user_id, password, address=address, more=look)
-        hashed = verified.password
         fresh = None
-        if self.hasher.outdated(hashed):
+        if self.hasher.outdated(verified.password):
             fresh = self.accounts.hash(unit, str(password))
 
         def edit(account: Account) -> None:
-            if account.password != hashed:
+            if account.changed != verified.changed:
                 raise wrong()
             factors[0](account)
-            if fresh is not None:
+            if fresh is not None and account.password == verified.password:
                 account.password = fresh
 
         return self.accounts.login(unit, verified.user_id, edit, address=address, agent=agent)

@@ -1,6 +1,7 @@
 """What is kept of a user, and the account as methods see it."""
 
 import hashlib
+import math
 import unicodedata
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import msgspec
 from totohio.base.errors import ERROR_INVALID_USER_ID, ERROR_USER_NOT_FOUND, TotoException
 from totohio.core.committing import Unit
 from totohio.core.ports import VERSION
+from totohio.core.throttling import place
 from totohio.wire.packing import decode_msgpack, encode_msgpack
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ class Account(msgspec.Struct, array_like=True):
         user_id: Whose it is, in lower case.
         password: The hash of the password; "" for none, with which nobody can log in.
         created: When it was made, in Unix seconds.
-        changed: When the password was set, in Unix seconds.
+        changed: When the password was set, in Unix seconds; no two passwords of an account have the same. A hash that
+            is made anew of the same password leaves it.
         cutoff: Sessions that began before this are over, where the client holds them; Unix seconds.
         roles: What the user may be.
         totp: The secret of the second factor; empty without one.
@@ -63,6 +66,16 @@ def record(account: Account, version: bytes) -> bytes:
     return version + _encode(account)
 
 
+def set_password(account: Account, hashed: str, now: float) -> None:
+    """Set the password of an account, by its hash."""
+    account.password, account.changed = hashed, max(now, after(account.changed))
+
+
+def after(moment: float) -> float:
+    """Give the first time after another."""
+    return math.nextafter(moment, math.inf)
+
+
 def wrong() -> TotoException:
     """The error of a user id or password that is not right; it does not tell which."""
     return TotoException(ERROR_USER_NOT_FOUND, "Invalid user ID or password")
@@ -74,8 +87,8 @@ def account_key(user_id: str) -> bytes:
 
 
 def address_digest(address: str) -> bytes:
-    """What is remembered of an address."""
-    return hashlib.sha256(address.encode()).digest()[:8]
+    """What is remembered of an address: as much as the throttle looks at."""
+    return hashlib.sha256(place(address).encode()).digest()[:8]
 
 
 def canonical(user_id: Any) -> str:

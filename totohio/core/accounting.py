@@ -5,7 +5,6 @@ changed it meanwhile, and does it again for what is there when somebody has; so 
 code at the same time, one is refused, and a login that was verified against a password that is being changed fails.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -17,11 +16,13 @@ from totohio.core.account import (
     TotoAccount,
     account_key,
     address_digest,
+    after,
     canonical,
     properties_of,
     put_properties,
     read,
     record,
+    set_password,
     wrong,
 )
 from totohio.core.committing import Unit, version_of
@@ -197,7 +198,7 @@ class Accounts:
         user_id: str,
         new_password: Any,
         *,
-        verified: str | None = None,
+        verified: Account | None = None,
         keep: TotoSession | None = None,
         edit: Edit | None = None,
     ) -> None:
@@ -207,7 +208,7 @@ class Accounts:
             unit: Whose request it is.
             user_id: Whose password.
             new_password: A text that the rules for passwords allow.
-            verified: The hash that the current password was verified with: it must still be there.
+            verified: The account whose current password was verified: it must still be that one.
             keep: The session that stays.
             edit: Another change of the account that goes along.
 
@@ -219,11 +220,11 @@ class Accounts:
         now = self.clock.now()
 
         def change(account: Account) -> None:
-            if verified is not None and account.password != verified:
+            if verified is not None and account.changed != verified.changed:
                 raise wrong()
             if edit is not None:
                 edit(account)
-            account.password, account.changed = hashed, now
+            set_password(account, hashed, now)
 
         self.end_sessions(unit, user_id, change, keep=keep)
 
@@ -270,7 +271,7 @@ class Accounts:
 
         unit.write(build(unit.load(keys)), build)
         if keep is not None and sessions.cache is not None:
-            keep.created = _after(now)  # or the cutoff would end it, too
+            keep.created = after(now)  # or the cutoff would end it, too
             sessions.keep(keep)
 
     # ------------------------------------------------------------ passwords
@@ -336,8 +337,12 @@ class Accounts:
         return account
 
     def _right(self, hashed: str, password: str) -> bool:
-        """Verify a password in a worker thread, for as long where there is none."""
-        return self.hasher.verify(hashed or self.hasher.dummy, password)
+        """Verify a password in a worker thread, for as long where there is none, or where the hash is a weak one."""
+        hasher = self.hasher
+        right = hasher.verify(hashed or hasher.dummy, password)
+        if hashed and not right and hasher.outdated(hashed):
+            hasher.verify(hasher.dummy, password)
+        return right
 
     def login(self, unit: Unit, user_id: str, edit: Edit, *, address: str = "", agent: str = "") -> TotoSession:
         """Open a session for a user: a new one, whatever the client had before.
@@ -360,7 +365,7 @@ class Accounts:
 
         def change(account: Account) -> None:
             edit(account)
-            session.created = max(session.created, _after(account.cutoff))  # whatever the clock says that set it
+            session.created = max(session.created, after(account.cutoff))  # whatever the clock says that set it
             if address and address_digest(address) not in account.known:
                 account.known = [*account.known, address_digest(address)][-MAX_KNOWN:]
 
@@ -369,20 +374,15 @@ class Accounts:
             writes = [self.edited(keys[0], values[0], change)]
             if opening is not None:
                 devices = devices_of(values[1])
-                after = added(devices, new)
-                gone = [Write(device.session, None) for device in devices if device not in after]
-                writes += [Write(keys[1], devices_record(after, self.minter.draw(VERSION))), opening, *gone]
+                left = added(devices, new)
+                gone = [Write(device.session, None) for device in devices if device not in left]
+                writes += [Write(keys[1], devices_record(left, self.minter.draw(VERSION))), opening, *gone]
             return Transaction(conditions, tuple(writes))
 
         unit.write(build(unit.load(keys)), build)
         if opening is None:
             sessions.keep(session)
         return session
-
-
-def _after(moment: float) -> float:
-    """Give the first time after another."""
-    return math.nextafter(moment, math.inf)
 
 
 def _exists() -> TotoException:

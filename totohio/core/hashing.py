@@ -18,6 +18,7 @@ from argon2.low_level import Type, hash_secret, verify_secret
 
 HASH_SIZE = 32  # bytes
 LONGEST = 1024  # bytes of a password that is hashed; longer ones are nobody's
+COMPOSED = 4  # characters that may become one: a letter with three marks
 DUMMY_SALT = b"totohio: nobody!"
 TOTO_ROUNDS = 400  # when the hash names none
 TOTO_SIZE = 24  # bytes
@@ -93,7 +94,10 @@ class Passwords:
 
 def _bytes(password: str) -> bytes:
     """The bytes of a password that are hashed: however its letters are composed, it is the same password."""
-    data = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
+    # What is too long however it is composed is left as it is: composing takes the square of the number of marks in a
+    # row, and holds up all threads meanwhile.
+    text = unicodedata.normalize("NFC", password) if len(password) <= COMPOSED * LONGEST else password
+    data = text.encode("utf-8", "surrogatepass")
     # What is too long for a password is hashed as something that nobody can type.
     return data if len(data) <= LONGEST else b"\xff" + hashlib.sha256(data).digest()
 

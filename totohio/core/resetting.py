@@ -8,7 +8,7 @@ import msgspec
 from totohio.base.clocking import Clock, Minter
 from totohio.base.errors import ERROR_TOO_MANY_REQUESTS, TotoException
 from totohio.core import coding
-from totohio.core.account import Account, canonical, wrong
+from totohio.core.account import Account, canonical, set_password, wrong
 from totohio.core.accounting import Accounts
 from totohio.core.committing import Unit, version_of
 from totohio.core.ports import VERSION, Transaction, Write
@@ -91,7 +91,7 @@ class Resets:
         now = self.clock.now()
 
         def change(account: Account) -> None:
-            account.password, account.changed = hashed, now
+            set_password(account, hashed, now)
 
         self.accounts.end_sessions(unit, user_id, change, also=(key, lambda value: self._used(key, value, digest)))
 

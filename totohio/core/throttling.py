@@ -21,13 +21,15 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def place(address: str) -> str:
-    """Give what counts of an address: all of IPv4, the first 64 bits of IPv6."""
+    """Give what counts of an address: all of IPv4, however it is written, the first 64 bits of IPv6."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
     if parsed.version == 4:
         return address
+    if parsed.ipv4_mapped is not None:  # as a socket for both kinds shows it
+        return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((int(parsed) >> NETWORK << NETWORK, NETWORK)))
 
 

@@ -7,6 +7,8 @@ account as it is when the session's record is written, so that of two clients th
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from totohio.base.errors import ERROR_FORBIDDEN, ERROR_MISSING_PARAMS, TotoException
 from totohio.core import coding
 from totohio.core.account import Account, wrong
@@ -25,23 +27,43 @@ def second_factor(account: Account, code: Any, now: float) -> Callable[[Account]
     Raises:
         TotoException: 1003, a code is wanted (with ``second_factor``); 1005, it is wrong or was used.
     """
-    if not account.totp_on:
-        return _nothing
-    if code is None:
-        error = TotoException(ERROR_MISSING_PARAMS, "Missing parameters: code")
-        error.second_factor = "totp"  # type: ignore[attr-defined]
-        raise error
 
     def use(account: Account) -> None:
         if not account.totp_on:
             return
-        step = coding.step(account.totp, str(code), now, account.totp_step)
-        if step is None:
-            raise wrong()
-        account.totp_step = step
+        if code is None:
+            error = TotoException(ERROR_MISSING_PARAMS, "Missing parameters: code")
+            error.second_factor = "totp"  # type: ignore[attr-defined]
+            raise error
+        account.totp_step = shown(account, code, now)
 
-    use(Account(account.user_id, "", 0.0, 0.0, totp=account.totp, totp_step=account.totp_step, totp_on=True))
+    use(msgspec.structs.replace(account))
     return use
+
+
+def shown(account: Account, code: Any, now: float) -> int:
+    """Give the step of time that a code of a second factor is of, whether it was confirmed or not.
+
+    Raises:
+        TotoException: 1005, the code is wrong or was used, or there is no second factor.
+    """
+    step = coding.step(account.totp, str(code), now, account.totp_step) if account.totp else None
+    if step is None:
+        raise wrong()
+    return step
+
+
+def look(account: Account, code: Any, now: float) -> None:
+    """See whether a code that somebody shows is good, where there is something that it can be of.
+
+    It is looked at when the password is verified, so that a wrong one is a failed attempt, too: who has the password
+    cannot try one code after another.
+
+    Raises:
+        TotoException: 1005, it is not.
+    """
+    if code is not None and account.totp:
+        shown(account, code, now)
 
 
 def enrol(accounts: Accounts, unit: Unit, user_id: str, issuer: str) -> tuple[str, str]:
@@ -71,10 +93,9 @@ def confirm(accounts: Accounts, unit: Unit, user_id: str, code: Any, now: float)
     """
 
     def edit(account: Account) -> None:
-        step = coding.step(account.totp, str(code), now, account.totp_step) if account.totp else None
-        if step is None or account.totp_on:
+        if account.totp_on:
             raise wrong()
-        account.totp_on, account.totp_step = True, step
+        account.totp_on, account.totp_step = True, shown(account, code, now)
 
     accounts.change(unit, user_id, edit)
 
@@ -87,13 +108,8 @@ def remove(accounts: Accounts, unit: Unit, user_id: str, code: Any = None, now: 
     """
 
     def edit(account: Account) -> None:
-        shown = code is None or not account.totp_on or coding.step(account.totp, str(code), now, account.totp_step)
-        if shown is None:
-            raise wrong()
+        if code is not None and account.totp_on:
+            shown(account, code, now)
         account.totp, account.totp_step, account.totp_on = b"", 0, False
 
     accounts.change(unit, user_id, edit)
-
-
-def _nothing(account: Account) -> None:
-    """There is no second factor."""

@@ -13,6 +13,13 @@ def invoke(handler: Any, parameters: dict[str, Any]) -> dict[str, Any]:
     """Ask for no code at login any more."""
     keeper, unit = handler._keeper(), handler.unit()
     user_id = handler.session.user_id
-    keeper.accounts.verify(unit, user_id, parameters["password"], address=handler.remote_address)
-    factoring.remove(keeper.accounts, unit, user_id, parameters["code"], keeper.accounts.clock.now())
+    code, now = parameters["code"], keeper.accounts.clock.now()
+    keeper.accounts.verify(
+        unit,
+        user_id,
+        parameters["password"],
+        address=handler.remote_address,
+        more=lambda account: factoring.look(account, code, now),
+    )
+    factoring.remove(keeper.accounts, unit, user_id, code, now)
     return {"enrolled": False}

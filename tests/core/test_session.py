@@ -211,7 +211,7 @@ def test_merging_takes_each_key_from_who_changed_it(
         before, me, they = (some.get(key, absent) for some in (base, mine, theirs))
         if same(me, before):
             value = they
-        elif same(they, before) or same(they, me):
+        elif same(they, before):
             value = me
         else:
             conflicts = True
@@ -244,7 +244,12 @@ def test_merging_with_nobody_changes_nothing(base: dict[Any, Any], mine: dict[An
     assume(not same(base, mine))
     assert same(merge(base, mine, base), mine)
     assert same(merge(base, base, mine), mine)
-    assert same(merge(base, mine, mine), mine)
+
+
+def test_two_who_have_counted_alike_are_not_one() -> None:
+    with pytest.raises(TotoException) as caught:
+        merge({"n": 21}, {"n": 22}, {"n": 22})
+    assert code(caught.value) == 1017
 
 
 def test_what_looks_equal_and_is_not_counts_as_changed() -> None:

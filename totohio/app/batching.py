@@ -305,11 +305,13 @@ class BatchCall:
         self.over = True
         if self._bundle is not None:
             if any("error" in reply for reply in self._replies.values()):
-                self._undo(conflict("Another entry of the atomic batch failed, so nothing was changed."))
+                wrote = [id for id, unit in self._units.items() if isinstance(unit, Part) and unit.wrote]
+                self._undo(wrote, conflict("Another entry of the atomic batch failed, so nothing was changed."))
             else:
                 self._bundle.finish()
-                if self._handler._hold([self._bundle], self._bundled):
-                    return
+            # What it has read, and what has gone its own way, is waited for in any case.
+            if self._handler._hold([self._bundle, *self._units.values()], self._bundled):
+                return
         elif self._units:
             units = list(self._units.items())
             pairs = [(id, ticket) for id, unit in units for ticket, needed in unit.tickets if needed]
@@ -320,31 +322,27 @@ class BatchCall:
     def _committed(self, pairs: list[tuple[str, Ticket]]) -> None:
         """What entries wrote is durable, or cannot be: those get the error."""
         for id, ticket in pairs:
-            error = ticket.exception()
-            if error is not None:
+            if (error := ticket.exception()) is not None:
                 self._replies[id] = {"error": self._dispatcher.error_form(error, self._handler)}
         self._send()
 
     def _bundled(self, errors: list[BaseException]) -> None:
-        """What an atomic batch wrote is durable, or nothing of it is."""
+        """What an atomic batch wrote is durable, or nothing of it is, or what it has read is not."""
         if errors:
-            self._undo(errors[0])
+            self._undo(list(self._units), errors[0])
         self._send()
 
-    def _undo(self, error: BaseException) -> None:
-        """Nothing was changed: entries that would have changed something, and have no error of their own, get this."""
+    def _undo(self, ids: list[str], error: BaseException) -> None:
+        """Nothing was changed: these entries get the error, unless they have one of their own."""
         form = self._dispatcher.error_form(error, self._handler)
-        for id, unit in self._units.items():
-            if isinstance(unit, Part) and unit.wrote and "error" not in self._replies[id]:
-                self._replies[id] = {"error": form}
+        self._replies.update({id: {"error": form} for id in ids if "error" not in self._replies[id]})
         session = self._handler.session
         if session is not None and session.made:
             self._handler.session = None
 
     def _send(self) -> None:
-        replies = {id: self._replies[id] for id in sorted(self._replies)}
         try:
-            self._handler._reply({"batch": replies})
+            self._handler._reply({"batch": {id: self._replies[id] for id in sorted(self._replies)}})
         except BaseException as error:  # an entry has set what cannot be sent
             self._handler._fail(error)
 

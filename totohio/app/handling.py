@@ -124,10 +124,10 @@ class TotoHandler(Identified):
             self._dispatcher.post(self.respond, result, error)
         elif not self._finished:
             unit = self._unit
-            if unit is not None and unit.tickets and error is None:
+            if unit is not None and unit.tickets:
 
                 def respond(errors: list[BaseException]) -> None:
-                    self.respond(result, errors[0] if errors else None)
+                    self.respond(result, errors[0] if errors else error)
 
                 if self._hold([unit], respond):
                     return
@@ -251,6 +251,14 @@ class TotoHandler(Identified):
                     self._dispatcher.report(error, self)
                 self._abort()
                 return
+            unit = self._unit
+            if unit is not None and unit.tickets:
+
+                def fail(errors: list[BaseException]) -> None:
+                    self._fail(errors[0] if errors else error, method)
+
+                if self._hold([unit], fail):
+                    return
             redirects = method.marks.redirects if method is not None else None
             url = redirects.target(error) if redirects is not None else None
             if redirects is not None and url is not None:

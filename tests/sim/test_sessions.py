@@ -87,7 +87,7 @@ def crashes(world: World) -> set[tuple[str, str]]:
 # ---------------------------------------------------------------- in files
 
 
-@sim(seeds=700, faults="radioactive")
+@sim(seeds=400, faults="radioactive")
 def test_nothing_acknowledged_is_lost_from_files(world: World) -> None:
     counting(world, serve(world, "lmdb"), clients=3, calls=4)
     kinds = {kind for kind, _ in crashes(world)}
@@ -115,7 +115,7 @@ def test_a_crash_in_the_middle_of_a_commit_takes_back_nothing_that_was_told(worl
 # ---------------------------------------------------------------- in Redis
 
 
-@sim(seeds=250, faults="radioactive")
+@sim(seeds=160, faults="radioactive")
 def test_nothing_acknowledged_is_lost_from_redis(world: World) -> None:
     counting(world, serve(world, "redis"), clients=3, calls=4)
     struck = crashes(world)
@@ -124,7 +124,7 @@ def test_nothing_acknowledged_is_lost_from_redis(world: World) -> None:
     world.sometimes("redis stands still", ("pause", "redis") in struck)
 
 
-@sim(seeds=120, faults="stormy")
+@sim(seeds=60, faults="stormy")
 def test_nothing_acknowledged_is_lost_when_replicas_take_over(world: World) -> None:
     redis = world.redis(replica=True)
     servers = serve(world, "redis", redis_replicas=1, database_timeout=1.0)
@@ -194,7 +194,7 @@ def test_a_redis_that_syncs_once_a_second_loses_no_more_than_that(world: World) 
 
 
 @pytest.mark.parametrize("place", ["lmdb", "redis"])
-@sim(seeds=200, faults="stormy")
+@sim(seeds=100, faults="stormy")
 def test_calls_that_share_a_session_lose_nothing_and_are_told_so(world: World, place: str) -> None:
     servers = serve(world, place)
 

@@ -43,4 +43,6 @@ def test_each_python_runs_the_same_seed_alike() -> None:
         theirs = json.loads(path.read_text())
         parted = [name for name in mine if theirs.get(name) != mine[name]]
         assert not parted, f"CPython {path.stem} and {platform.python_version()} part in: {', '.join(parted[:5])}"
-    (folder / f"{platform.python_version()}.json").write_text(json.dumps(mine, indent=1))
+    made = folder / f"{platform.python_version()}.new"
+    made.write_text(json.dumps(mine, indent=1))
+    made.rename(made.with_suffix(".json"))  # whole, for others may read it just now

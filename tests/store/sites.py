@@ -1,24 +1,22 @@
 """The rules of a server, as several processes that share one store run them; tests make their calls one by one."""
 
-import threading
-from collections.abc import Callable
-from types import SimpleNamespace
+from collections.abc import Callable, Sequence
+from types import GeneratorType, SimpleNamespace
 from typing import Any
 
-from tests.core.keeping import Wall, outcome
-from tests.waiting import LONG
+from tests.core.keeping import Numbers, Wall, outcome
 from totohio import TotoSession, TotoSessionCache
 from totohio.app.connecting import DBConnection
 from totohio.app.keeping import Keeper
 from totohio.app.settings import Settings
-from totohio.base.clocking import Minter
 from totohio.base.environing import Environment
+from totohio.base.futures import Future
 from totohio.core.committing import Unit
 from totohio.core.invoking import Lot
 from totohio.core.ports import Store
-from totohio.net.offloading import Inbox, KernelThreads
 
 ROOMS = 2  # processes
+CYCLES = 1000  # after which a test gives up
 QUICK = {"password_rules": "never", "password_memory": 64, "password_time": 1, "login_throttle": False}
 
 
@@ -42,18 +40,21 @@ class Caller:
         return self._unit
 
 
+Call = Callable[[Caller], Any]
+
+
 class Room:
     """What one process has: a keeper, and where calls wait."""
 
-    def __init__(self, store: Store, environment: Environment, inbox: Inbox, options: dict[str, Any]) -> None:
+    def __init__(self, store: Store, environment: Environment, options: dict[str, Any]) -> None:
         settings = Settings(database="memory", **{**QUICK, **options})
-        self.keeper = Keeper(settings, environment, here=lambda: True, post=inbox.post, drain=lambda: None)
+        self.keeper = Keeper(settings, environment, here=lambda: True, post=_never, drain=_never)
         self.keeper.store = self.keeper.journal.store = store
         self.keeper.journal.local = store.local
         self.lot = Lot(here=lambda: True, wake=lambda: None)
         self.lot.wrap = self.keeper.fibers.wrap
 
-    def start(self, function: Callable[[Caller], Any], session_id: str | None) -> tuple[list[Any], Unit]:
+    def start(self, function: Call, session_id: str | None) -> tuple[list[Any], Unit]:
         """Begin a call; its result, or what it raises, is appended to the list."""
         caller = Caller(self.keeper, session_id)
         ends: list[Any] = []
@@ -61,51 +62,94 @@ class Room:
             result = self.keeper.fibers.call(function, caller)
         except Exception as error:
             return [error], caller.unit()
-        if self.keeper.fibers.paused(result):
+        if isinstance(result, GeneratorType):
             self.lot.run(result, lambda value, error: ends.append(error if error is not None else value))
         else:
             ends.append(result)
         return ends, caller.unit()
 
 
+class Hands:
+    """Worker threads that are none: what they are given is done in the next cycle, in order, so that runs are alike."""
+
+    inline = False
+
+    def __init__(self) -> None:
+        self.tasks: list[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = []
+
+    def pool(self, name: str, size: int, idle_timeout: float = 0.0) -> "Hand":
+        return Hand(self)
+
+    def work(self) -> None:
+        """Do what there is to do."""
+        tasks, self.tasks = self.tasks, []
+        for future, function, args in tasks:
+            try:
+                result = function(*args)
+            except Exception as error:
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+
+class Hand:
+    """A pool of such threads."""
+
+    def __init__(self, hands: Hands) -> None:
+        self._hands = hands
+
+    def __len__(self) -> int:
+        return 0
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self._hands.tasks.append((future, function, args))
+        return future
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
 class Site:
     """All processes, and the cycle that runs them."""
 
     def __init__(self, clock: Wall, **options: Any) -> None:
-        self.clock = clock
-        self.options = options
-        self._woken = threading.Event()
-        self._inbox = Inbox(self._woken.set)
-        self._inbox.claim()
-        self.threads = KernelThreads(self._inbox.post)
+        self.threads = Hands()
         self.environment = Environment(
             clock=clock,
-            minter=Minter(),
+            minter=Numbers(),
             network=None,  # type: ignore[arg-type]
-            threads=self.threads,
+            threads=self.threads,  # type: ignore[arg-type]
         )
-        self.threads.environment = self.environment
-        self.store: Store | None = None
+        self.options = options
+        self.cache: TotoSessionCache | None = None
+        self.store: Any = None
         self.rooms: list[Room] = []
 
     def open(self, store: Store, cache: TotoSessionCache | None = None) -> None:
         """Begin over a store."""
         store.open()
-        self.store = store
-        self.rooms = [Room(store, self.environment, self._inbox, self.options) for _ in range(ROOMS)]
-        for room in self.rooms:
-            room.keeper.set_cache(cache)
+        self.store, self.cache = store, cache
+        self.rooms = [self._room() for _ in range(ROOMS)]
 
-    def call(self, room: int, function: Callable[[Caller], Any], session_id: str | None = None) -> Any:
+    def _room(self) -> Room:
+        room = Room(self.store, self.environment, self.options)
+        room.keeper.set_cache(self.cache)
+        return room
+
+    def call(self, room: int, function: Call, session_id: str | None = None) -> Any:
         """Make a call; give what it is answered with, or raise that error."""
-        [answer] = self.race((room, function, session_id))
+        [answer] = self.race((0,), (room, function, session_id))
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def race(self, *calls: tuple[int, Callable[[Caller], Any], str | None]) -> list[Any]:
-        """Make calls at the same time; give what each is answered with, errors among them."""
-        begun = [self.rooms[room].start(function, session_id) for room, function, session_id in calls]
+    def race(self, delays: Sequence[int], *calls: tuple[int, Call, str | None]) -> list[Any]:
+        """Make calls that begin so many cycles from now; give what each is answered with, errors among them."""
+        begun = [
+            self.rooms[room].start(late(function, delay), session_id)
+            for delay, (room, function, session_id) in zip(delays, calls, strict=True)
+        ]
         self.run(lambda: all(ends and all(ticket.done() for ticket, _ in unit.tickets) for ends, unit in begun))
         answers = []
         for ends, unit in begun:
@@ -115,33 +159,46 @@ class Site:
                 answers.append(error)
         return answers
 
-    def run(self, over: Callable[[], bool]) -> None:
+    def run(self, over: Callable[[], bool], *, sending: bool = True) -> None:
         """Run cycles until something is so, and nothing waits to be committed."""
-        flush = getattr(self.store, "flush", None)
-        while True:
-            self._woken.clear()
-            self._inbox.drain(10_000)
+        for _ in range(CYCLES):
             for room in self.rooms:
                 room.lot.service(room.lot.tyme)
-                room.keeper.journal.flush()
-            if flush is not None:
-                flush()
-            if self._inbox:
-                continue
-            if over() and not any(room.keeper.journal.busy for room in self.rooms):
+                if sending:
+                    room.keeper.journal.flush()
+            getattr(self.store, "flush", int)()
+            if over() and not (sending and any(room.keeper.journal.busy for room in self.rooms)):
                 return
-            if any(room.lot.due() <= room.lot.tyme or room.keeper.journal.due for room in self.rooms):
-                continue
-            assert self._woken.wait(LONG), "a call is never answered"
+            self.threads.work()
+        raise AssertionError("a call is never answered")
 
-    def sweep(self) -> int:
+    def sweep(self) -> None:
         """Remove what has expired."""
-        assert self.store is not None
-        future = self.store.sweep(self.clock.now(), 1000)
+        future = self.store.sweep(self.environment.clock.now(), 1000)
         self.run(future.done)
-        return future.result()
+        future.result()
 
-    def crash(self) -> None:
-        """Lose what was not sent to the store."""
-        for room in self.rooms:
-            room.keeper.journal.end()
+    def crash(self, room: int, function: Call) -> None:
+        """Begin a call, and end its process when it has written something that is not sent yet."""
+        old = self.rooms[room]
+        ends, _ = old.start(function, None)
+        self.run(lambda: bool(ends) or len(old.keeper.journal) > 0, sending=False)
+        self.rooms[room] = self._room()
+
+
+def late(function: Call, cycles: int) -> Call:
+    """Give a call that begins some cycles later."""
+    if not cycles:
+        return function
+
+    def call(caller: Caller) -> Any:
+        for _ in range(cycles):
+            yield None
+        result = function(caller)
+        return (yield from result) if isinstance(result, GeneratorType) else result
+
+    return call
+
+
+def _never(*args: Any) -> None:
+    raise AssertionError("there are no threads here")

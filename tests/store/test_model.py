@@ -1,351 +1,376 @@
 """Whatever is done to accounts and sessions, in whatever order, is as in a dict: on every store, and in every cache.
 
 Two processes share the store. Each step is a whole call in one of them, or two that race; the model is a few plain
-dicts, and after each step what the call was answered with has to be what the model says.
+dicts, and what each call is answered with has to be what the model says.
 """
 
-import tempfile
+import shutil
 import time
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
-from tests.core.keeping import Wall, code
-from tests.servers import Redis
-from tests.store.sites import ROOMS, Caller, Site
-from totohio import TotoException, TotoSession, TotoSessionCache
+from tests.core.keeping import code
+from tests.core.test_caching import Shelf, Slow
+from tests.servers import Redis, redis_server
+from tests.store.modelling import ANON_TTL, TTL, Model, canonical, changes, delays, keys, names, passwords, picks, rooms
+from tests.store.sites import Caller
+from totohio import TotoSession, TotoSessionCache
+from totohio.base.clocking import Minter
 from totohio.core.ports import Store
-from totohio.store.memory import MemoryStore
-
-TTL, ANON_TTL, LIFETIME, GRANULARITY = 3000.0, 1000.0, 9000.0, 60.0  # seconds
-LIVES = {"session_ttl": TTL, "anon_session_ttl": ANON_TTL, "session_lifetime": LIFETIME}
-WRONG = "the wrong password"
-
-names = st.sampled_from(["ada", "Ada", "bob", "\u00c9mile", "E\u0301mile"])
-passwords = st.sampled_from(["one", "two", "three"])
-keys = st.sampled_from("abc")
-values = st.one_of(st.integers(0, 3), st.sampled_from([None, True, [1], {"x": b"\0"}, "\u00e9"]))
-changes = st.dictionaries(keys, values, min_size=1, max_size=2)
-rooms = st.integers(0, ROOMS - 1)
-picks = st.integers(0, 1000)
+from totohio.store.lmdb import LmdbStore
+from totohio.store.reaching import RemoteStore
+from totohio.store.redis import RedisDriver
+from totohio.store.sealed import sealing_cache
 
 
-class User:
-    """An account, as the model has it."""
+class Whole(Model):
+    """All that can be done."""
 
-    def __init__(self, password: str, properties: dict[str, Any]) -> None:
-        self.password = password
-        self.properties = dict(properties)
-        self.roles: list[str] = []
-        self.code: str | None = None  # for a forgotten password,
-        self.asked = -1e9  # and when it was asked for
+    # ------------------------------------------------------------ forgotten passwords
 
+    @rule(room=rooms, name=names)
+    def ask_for_a_code(self, room: int, name: str) -> None:
+        keeper, now = self.site.rooms[room].keeper, self.clock.now()
+        answer = self.call(room, lambda caller: keeper.resets.begin(caller.unit(), name))
+        user = self.users.get(canonical(name))
+        if now - self.asked.get(canonical(name), 0.0) < 60.0:
+            assert answer == 1013
+            return
+        self.asked[canonical(name)] = now
+        assert isinstance(answer, str) == (user is not None)
+        if user is not None:
+            user.code, user.coded = answer, now
 
-class Life:
-    """A session, which may have several ids where its client holds it."""
+    @rule(room=rooms, name=names, right=st.booleans(), new=passwords)
+    def use_a_code(self, room: int, name: str, right: bool, new: str) -> None:
+        keeper, user = self.site.rooms[room].keeper, self.users.get(canonical(name))
+        shown = user.code if user is not None and user.code is not None and right else "x" * 32
+        answer = self.call(room, lambda caller: keeper.resets.finish(caller.unit(), name, shown, new))
+        if user is None or shown != user.code or self.clock.now() > user.coded + 600.0:
+            assert answer == 1005
+        else:
+            assert answer is None
+            user.code, user.password = None, new
+            self.end_all(canonical(name))
+            self.asked.pop(canonical(name))
 
-    def __init__(self, user: str, created: float) -> None:
-        self.user = user
-        self.created = created
-        self.over = False
+    # ------------------------------------------------------------ sessions
 
+    @precondition(lambda self: self.ids)
+    @rule(room=rooms, number=picks)
+    def use(self, room: int, number: int) -> None:
+        self.with_session(room, number, lambda caller, session: None)
 
-class Id:
-    """What an id of a session opens."""
+    @precondition(lambda self: self.ids)
+    @rule(room=rooms, number=picks, some=changes, gone=keys)
+    def save(self, room: int, number: int, some: dict[str, Any], gone: str) -> None:
+        def call(caller: Caller, session: TotoSession) -> None:
+            del session[gone]
+            for key, value in some.items():
+                session[key] = value
+            session.save()
 
-    def __init__(self, life: Life, session: TotoSession) -> None:
-        self.life = life
-        self.text = session.session_id
-        self.expires = session.expires
-        self.begun = life.created
-        self.state: dict[str, Any] = {}
-        self.over = False
+        id, answer = self.with_session(room, number, call)
+        if answer is None:
+            id.state.pop(gone, None)
+            id.state.update(some)
 
+    @precondition(lambda self: self.ids)
+    @rule(room=rooms, number=picks, some=changes)
+    def change_without_saving(self, room: int, number: int, some: dict[str, Any]) -> None:
+        def call(caller: Caller, session: TotoSession) -> Any:
+            for key, value in some.items():
+                session[key] = value
+            session.refresh()
+            return dict(session.state)
 
-def canonical(name: str) -> str:
-    return {"\u00c9mile": "\u00e9mile", "E\u0301mile": "\u00e9mile"}.get(name, name.lower())
+        id, answer = self.with_session(room, number, call)
+        assert answer in ("no session", id.state)
 
-
-class Model(RuleBasedStateMachine):
-    """Accounts and sessions in a store."""
-
-    folder: ClassVar[Path]
-    server: ClassVar[Redis]
-    cached = False  # sessions are not in the store
-    merged = True  # two who change different keys of one session both succeed
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = Wall(time.time())  # Redis looks at its own clock, so this one runs ahead of it
-        self.site = Site(self.clock, **LIVES, session_renew_granularity=GRANULARITY)
-        self.place = tempfile.mkdtemp(dir=self.folder)
-        self.store = self.make()
-        self.cache = self.make_cache()
-        self.site.open(self.store, self.cache)
-        self.users: dict[str, User] = {}
-        self.ids: list[Id] = []
-        self.api: dict[str, tuple[str, str, float]] = {}  # texts of API keys: user, id and end
-        self.restarts = 0
-
-    def make(self) -> Store:
-        return MemoryStore()
-
-    def make_cache(self) -> TotoSessionCache | None:
-        return None
-
-    def teardown(self) -> None:
-        self.look_at_all(0)
-        self.store.close()
-
-    # ------------------------------------------------------------ the model
-
-    def alive(self, id: Id) -> bool:
-        now = self.clock.now()
-        return not id.over and not id.life.over and id.expires > now and id.begun + LIFETIME > now
-
-    def pick(self, number: int) -> Id:
-        return self.ids[number % len(self.ids)]
-
-    def known(self, session: TotoSession, user: str) -> None:
-        """A session has been opened."""
-        now = self.clock.now()
-        assert session.user_id == user
-        assert session.session_id not in [id.text for id in self.ids]
-        id = Id(Life(user, now), session)
-        assert id.expires == min(now + (TTL if user else ANON_TTL), now + LIFETIME)
-        self.ids.append(id)
-
-    def moved(self, id: Id, session: TotoSession) -> Id:
-        """A session has been used: its end may have moved, and its id where the client holds it."""
-        now = self.clock.now()
-        ttl = TTL if id.life.user else ANON_TTL
-        end = min(now + ttl, id.begun + LIFETIME)
-        told = session.expires
-        assert told in (id.expires, end)
-        if end - id.expires >= max(GRANULARITY, ttl / 10):
-            assert told == end, "it was to be renewed"
-        if end - id.expires < min(GRANULARITY, ttl / 10):
-            assert told == id.expires, "it was renewed too soon"
-        id = self.now(id, session)
-        id.expires = told
-        return id
-
-    def now(self, id: Id, session: TotoSession) -> Id:
-        """The id that a session has now."""
-        if session.session_id == id.text:
-            return id
-        assert self.cached
-        later = Id(id.life, session)
-        later.begun, later.state, later.expires = id.begun, dict(id.state), id.expires
-        self.ids.append(later)
-        return later
-
-    def end_all(self, user: str, but: Id | None = None) -> None:
-        for id in self.ids:
-            if id.life.user == user and (but is None or id.text != but.text):
-                id.over = True
-
-    # ------------------------------------------------------------ calls
-
-    def call(self, room: int, function: Any, session_id: str | None = None) -> Any:
-        """What a call is answered with: its result, or the code of the error."""
-        try:
-            return self.site.call(room, function, session_id)
-        except TotoException as error:
-            return error.code
-
-    def current(self, caller: Caller, room: int) -> TotoSession | None:
-        """The session that a call comes with, as marks load it."""
-        return self.site.rooms[room].keeper.admitter.current(caller)
-
-    def with_session(self, room: int, number: int, function: Any) -> tuple[Id, Any]:
-        """Make a call with a session, which has to be there when it is alive, and only then."""
+    @precondition(lambda self: self.ids)
+    @rule(number=picks, one=keys, other=keys, delays=delays)
+    def race_to_save(self, number: int, one: str, other: str, delays: tuple[int, int]) -> None:
         id = self.pick(number)
-        wanted = self.alive(id)
-        before = dict(id.state)
-        seen: list[Id] = []
+        if not self.alive(id):
+            return
+        self.with_session(0, number, lambda caller, session: None)  # so that nothing is renewed in the race
+        id = next(known for known in reversed(self.ids) if known.life is id.life and self.alive(known))
 
-        def call(caller: Caller) -> Any:
-            session = self.current(caller, room)
-            if session is None:
-                return "no session"
-            assert session.user_id == id.life.user
-            assert session.state == before
-            seen.append(self.moved(id, session))
-            result = function(caller, session)
-            seen.append(self.now(seen[0], session))
-            return result
+        self.races += 1
+        new = [f"{room}, race {self.races}" for room in (0, 1)]  # what nobody has written before
 
-        answer = self.call(room, call, id.text)
-        assert (answer != "no session") == wanted
-        return (seen[-1] if seen else id), answer
-
-    # ------------------------------------------------------------ accounts
-
-    @rule(room=rooms, name=names, password=passwords, properties=changes)
-    def create(self, room: int, name: str, password: str, properties: dict[str, Any]) -> None:
-        answer = self.call(room, lambda caller: caller.db_connection.create_account(name, password, properties))
-        assert answer == (1006 if canonical(name) in self.users else None)
-        self.users.setdefault(canonical(name), User(password, properties))
-
-    @rule(name=names, password=passwords)
-    def race_to_create(self, name: str, password: str) -> None:
-        def create(number: int) -> Any:
-            return lambda caller: caller.db_connection.create_account(name, f"{password} {number}", {"a": number})
-
-        answers = [code(answer) for answer in self.site.race(*((n % ROOMS, create(n), None) for n in range(3)))]
-        if canonical(name) in self.users:
-            assert answers == [1006] * 3
-        else:
-            assert sorted(map(str, answers)) == ["1006", "1006", "None"]
-            winner = answers.index(None)
-            self.users[canonical(name)] = User(f"{password} {winner}", {"a": winner})
-
-    @rule(room=rooms, name=names, right=st.booleans())
-    def login(self, room: int, name: str, right: bool) -> None:
-        user = self.users.get(canonical(name))
-        password = user.password if user is not None and right else WRONG
-        answer = self.call(room, lambda caller: caller.db_connection.login(name, password))
-        if user is None or not right:
-            assert answer == 1005
-        else:
-            self.known(answer, canonical(name))
-
-    @rule(room=rooms)
-    def open_anonymous(self, room: int) -> None:
-        self.known(self.call(room, lambda caller: caller.db_connection.create_session()), "")
-
-    @rule(room=rooms, name=names, properties=changes, gone=keys)
-    def set_properties(self, room: int, name: str, properties: dict[str, Any], gone: str) -> None:
-        def change(caller: Caller) -> Any:
-            account = caller.db_connection.get_account(name)
-            found = {key: account[key] for key in account}
-            del account[gone]
-            for key, value in properties.items():
-                account[key] = value
-            account.save()
-            return found
-
-        answer = self.call(room, change)
-        user = self.users.get(canonical(name))
-        if user is None:
-            assert answer == 1005
-        else:
-            assert answer == user.properties
-            user.properties.pop(gone, None)
-            user.properties.update(properties)
-
-    @rule(name=names, one=changes, other=changes)
-    def race_to_set_properties(self, name: str, one: dict[str, Any], other: dict[str, Any]) -> None:
-        def change(properties: dict[str, Any]) -> Any:
-            def call(caller: Caller) -> None:
-                account = caller.db_connection.get_account(name)
-                for key, value in properties.items():
-                    account[key] = value
-                account.save()
+        def save(room: int, key: str) -> Any:
+            def call(caller: Caller) -> TotoSession:
+                session = self.current(caller, room)
+                assert session is not None
+                for _ in range(9):
+                    yield None  # the other one has it by then, too
+                session[key] = new[room]
+                session.save()
+                return session
 
             return call
 
-        answers = [code(answer) for answer in self.site.race((0, change(one), None), (1, change(other), None))]
-        user = self.users.get(canonical(name))
-        assert answers == ([1005] * 2 if user is None else [None] * 2)
-        if user is not None:
-            account = self.site.call(0, lambda caller: caller.db_connection.get_account(name))
-            found = {key: account[key] for key in account}
-            assert found in ({**user.properties, **one, **other}, {**user.properties, **other, **one})
-            user.properties = found
-
-    @rule(room=rooms, name=names, roles=st.lists(st.sampled_from(["x", "y"]), max_size=3))
-    def set_roles(self, room: int, name: str, roles: list[str]) -> None:
-        answer = self.call(room, lambda caller: caller.db_connection.set_roles(name, roles))
-        if canonical(name) in self.users:
-            assert answer is None
-            self.users[canonical(name)].roles = sorted(set(roles))
-        else:
-            assert answer == 1005
-
-    # ------------------------------------------------------------ passwords
+        before = dict(id.state)
+        answers = self.site.race(delays, (0, save(0, one), id.text), (1, save(1, other), id.text))
+        errors = [code(answer) for answer in answers if isinstance(answer, Exception)]
+        if self.merged:
+            assert errors == ([1017] if one == other else [])
+            found = self.site.call(0, lambda caller: self.current(caller, 0).state, id.text)  # type: ignore[union-attr]
+            assert found in ({**before, one: new[0], other: new[1]}, {**before, other: new[1], one: new[0]})
+            id.state = dict(found)
+            return
+        assert errors == []
+        saved = [self.now(id, answer) for answer in answers]
+        for one_id, key, value in zip(saved, (one, other), new, strict=True):
+            found = self.call(0, lambda caller, id=one_id: caller.db_connection.retrieve_session(id.text)).state
+            assert found in ({**before, key: value}, {**before, one: new[0]}, {**before, other: new[1]})
+            one_id.state = dict(found)
 
     @precondition(lambda self: self.ids)
-    @rule(room=rooms, number=picks, right=st.booleans(), new=st.none() | passwords, properties=changes)
-    def update(self, room: int, number: int, right: bool, new: str | None, properties: dict[str, Any]) -> None:
-        user = self.users.get(self.pick(number).life.user)
-        if user is None:
-            return
-        parameters = {**properties, "password": user.password if right else WRONG}
-        if new is not None:
-            parameters["new_password"] = new
-
+    @rule(room=rooms, number=picks, then=st.booleans())
+    def log_out(self, room: int, number: int, then: bool) -> None:
         def call(caller: Caller, session: TotoSession) -> Any:
-            reserved = ("password", "new_password")
-            return caller.db_connection.update_account(session, parameters, reserved)["updated_fields"]
+            caller.db_connection.remove_session(session.session_id)
+            if then:
+                session["a"] = "after the end"
+                session.save()
+            return "over"
 
         id, answer = self.with_session(room, number, call)
         if answer == "no session":
             return
-        if not right:
-            assert answer == 1005
+        if then:
+            assert answer == 1004
+        id.life.over = True
+
+    @precondition(lambda self: self.ids)
+    @rule(number=picks, delays=delays)
+    def race_to_save_and_to_log_out(self, number: int, delays: tuple[int, int]) -> None:
+        id = self.pick(number)
+        if not self.alive(id):
             return
-        assert sorted(answer) == sorted([*properties, *(["password"] if new is not None else [])])
-        user.properties.update(properties)
-        if new is not None:
-            user.password = new
+
+        def save(caller: Caller) -> Any:
+            session = self.current(caller, 0)
+            if session is None:
+                return None
+            yield None
+            session["a"] = 1
+            session.save()
+            return session
+
+        def remove(caller: Caller) -> Any:
+            yield None
+            caller.db_connection.remove_session(id.text)
+
+        saved, removed = self.site.race(delays, (0, save, id.text), (1, remove, id.text))
+        assert removed is None
+        id.life.over = True
+        if isinstance(saved, TotoSession):
+            self.now(id, saved)
+        else:
+            assert code(saved) in (None, 1004)
+
+    @rule(room=rooms, name=names)
+    def clear(self, room: int, name: str) -> None:
+        answer = self.call(room, lambda caller: caller.db_connection.clear_sessions(name))
+        assert answer == (None if canonical(name) in self.users else 1005)
+        self.end_all(canonical(name))
+
+    @precondition(lambda self: self.ids)
+    @rule(room=rooms, number=picks)
+    def revoke_the_others(self, room: int, number: int) -> None:
+        accounts = self.site.rooms[room].keeper.accounts
+
+        def call(caller: Caller, session: TotoSession) -> Any:
+            if not session.user_id:
+                return "nobody"
+            accounts.end_sessions(caller.unit(), session.user_id, lambda account: None, keep=session)
+            return "revoked"
+
+        id, answer = self.with_session(room, number, call)
+        if answer == "revoked":
             self.end_all(id.life.user, id)
             self.begin_again(id)
 
-    def begin_again(self, id: Id) -> None:
-        """The session in whose call all others of the user were ended."""
-        if self.cached:
-            id.begun = self.clock.now()
+    # ------------------------------------------------------------ API keys
 
-    @rule(room=rooms, name=names, right=st.booleans(), new=passwords)
-    def change_password(self, room: int, name: str, right: bool, new: str) -> None:
-        user = self.users.get(canonical(name))
-        old = user.password if user is not None and right else WRONG
-        answer = self.call(room, lambda caller: caller.db_connection.change_password(name, old, new))
-        assert answer == (None if user is not None and right else 1005)
-        if user is not None and right:
-            user.password = new
-            self.end_all(canonical(name))
+    @rule(room=rooms, name=names, seconds=st.sampled_from([0.0, 50.0, 5000.0]))
+    def create_key(self, room: int, name: str, seconds: float) -> None:
+        key, now = self.site.rooms[room].keeper.keys, self.clock.now()
+        text, made = self.call(room, lambda caller: key.create(caller.unit(), canonical(name), "x", ("*",), seconds))
+        self.api[text] = (canonical(name), made.key_id, now + seconds if seconds else 1e12)
+
+    @precondition(lambda self: self.api)
+    @rule(room=rooms, number=picks, mine=st.booleans())
+    def end_key(self, room: int, number: int, mine: bool) -> None:
+        text = list(self.api)[number % len(self.api)]
+        user, key_id, ends = self.api[text]
+        owner, rules = user if mine else "mallory", self.site.rooms[room].keeper.keys
+        answer = self.call(room, lambda caller: rules.end(caller.unit(), owner, key_id))
+        assert answer <= mine
+        if self.clock.now() < ends:
+            assert answer == mine
+        if mine:
+            del self.api[text]
+
+    @precondition(lambda self: self.api)
+    @rule(room=rooms)
+    def use_keys(self, room: int) -> None:
+        rules = self.site.rooms[room].keeper.keys
+        for text, (user, key_id, ends) in self.api.items():
+            found = self.call(room, lambda caller, text=text: rules.find(caller.unit(), text))
+            assert (found is not None) == (self.clock.now() < ends)
+            assert found is None or (found.user_id, found.key_id) == (user, key_id)
+
+    # ------------------------------------------------------------ time, and ends
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 30.0, 61.0, 200.0, ANON_TTL, TTL]))
+    def wait(self, seconds: float) -> None:
+        self.clock.time += seconds
+
+    @rule()
+    def sweep(self) -> None:
+        self.site.sweep()
 
     @rule(name=names)
-    def race_to_change_the_password_and_to_log_in(self, name: str) -> None:
-        user = self.users.get(canonical(name))
-        if user is None:
-            return
-        old, new = user.password, f"{user.password}!"[-20:]
-        changed, session = self.site.race(
-            (0, lambda caller: caller.db_connection.change_password(name, old, new), None),
-            (1, lambda caller: caller.db_connection.login(name, old), None),
-        )
-        assert changed is None
-        user.password = new
-        if isinstance(session, TotoSession):
-            self.known(session, canonical(name))
-        else:
-            assert code(session) == 1005
-        self.end_all(canonical(name))
+    def crash_before_anything_is_sent(self, name: str) -> None:
+        """What was written is lost with its process, and nobody was told of it."""
+        self.site.crash(0, lambda caller: caller.db_connection.create_account(f"new {name}", "password"))
+        answer = self.call(1, lambda caller: caller.db_connection.login(f"new {name}", "password"))
+        assert answer == 1005
 
-    @rule(room=rooms, name=names)
-    def generate_password(self, room: int, name: str) -> None:
-        answer = self.call(room, lambda caller: caller.db_connection.generate_password(name))
-        if canonical(name) in self.users:
-            self.users[canonical(name)].password = answer
-            self.end_all(canonical(name))
-        else:
-            assert answer == 1005
+    @rule(room=rooms)
+    def look_at_all(self, room: int) -> None:
+        for name, user in self.users.items():
+            account = self.call(
+                room, lambda caller, name=name: self.site.rooms[room].keeper.accounts.get(caller.unit(), name)
+            )
+            assert account.roles == user.roles
+            found = self.call(room, lambda caller, name=name: caller.db_connection.get_account(name))
+            assert {key: found[key] for key in found} == user.properties
+        for id in list(self.ids):
+            session = self.call(room, lambda caller, id=id: caller.db_connection.retrieve_session(id.text))
+            assert (session is not None) == self.alive(id)
+            if session is not None:
+                assert (session.user_id, session.expires, session.state) == (id.life.user, id.expires, id.state)
 
-    @rule(room=rooms, name=names)
-    def ask_for_a_code(self, room: int, name: str) -> None:
-        keeper = self.site.rooms[room].keeper
-        answer = self.call(room, lambda caller: keeper.resets.begin(caller.unit(), name))
-        user = self.users.get(canonical(name))
-        if user is None:
-            assert answer in (None, 1013)
-        elif self.clock.now() - user.asked < 60.0:
-            assert answer == 1013
-        elif answer != 1013:  # somebody may have asked for it before there was such a user
-            user.code, user.asked = answer, self.clock.now()
-            assert isinstance(answer, str)
+    @invariant()
+    def nothing_waits(self) -> None:
+        assert not any(room.keeper.journal.busy for room in self.site.rooms)
+
+
+# ---------------------------------------------------------------- stores
+
+
+class InMemory(Whole):
+    """In memory."""
+
+
+class InLmdb(Whole):
+    """In files."""
+
+    copies = 0
+
+    def make(self) -> Store:
+        return LmdbStore(f"{self.place}/{self.copies}", threads=self.site.threads, first_size=1 << 20)
+
+    @rule()
+    def restart(self) -> None:
+        self.store.close()
+        self.store = self.make()
+        self.site.open(self.store, self.cache)
+
+    @rule()
+    def fail(self) -> None:
+        """The machine is gone; its disk is put into another one."""
+        before = Path(self.place, str(self.copies))
+        self.copies += 1
+        after = Path(self.place, str(self.copies))
+        after.mkdir()
+        shutil.copy(before / "data.mdb", after)
+        self.store.close()
+        self.store = self.make()
+        self.site.open(self.store, self.cache)
+
+
+class InRedis(Whole):
+    """In a Redis server."""
+
+    server: ClassVar[Redis]
+    restarted = False
+
+    def begin(self) -> float:
+        return time.time()  # Redis has a clock of its own; the model's runs ahead of it
+
+    def make(self) -> Store:
+        with self.server.client() as client:
+            client.flushall()
+        return self.reach()
+
+    def reach(self) -> Store:
+        return RemoteStore(RedisDriver(self.server.url), threads=self.site.threads, clock=self.clock)
+
+    @precondition(lambda self: not self.restarted)
+    @rule()
+    def kill_the_server(self) -> None:
+        self.restarted = True
+        self.server.kill()
+        self.server.start()
+
+    @rule()
+    def restart(self) -> None:
+        self.store.close()
+        self.store = self.reach()
+        self.site.open(self.store, self.cache)
+
+
+class OnShelf(Whole):
+    """Sessions in a cache of the user's, and the rest in memory."""
+
+    cached = True
+    merged = False
+
+    def make_cache(self) -> TotoSessionCache | None:
+        return Shelf()
+
+
+class OnSlowShelf(OnShelf):
+    """Sessions in a cache that blocks."""
+
+    def make_cache(self) -> TotoSessionCache | None:
+        return Slow()
+
+
+class WithClients(OnShelf):
+    """Sessions that their clients hold."""
+
+    def make_cache(self) -> TotoSessionCache | None:
+        return sealing_cache([b"k" * 32], minter=Minter())
+
+
+def run(model: type[Whole], folder: Path, examples: int) -> None:
+    """Do all sorts of things."""
+    model.folder = folder
+    checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    run_state_machine_as_test(
+        model,
+        settings=settings(max_examples=examples, stateful_step_count=40, deadline=None, suppress_health_check=checks),
+    )
+
+
+@pytest.mark.parametrize("model", [InMemory, InLmdb, OnShelf, OnSlowShelf, WithClients])
+def test_accounts_and_sessions_are_as_in_a_dict(model: type[Whole], tmp_path: Path) -> None:
+    run(model, tmp_path, 40)
+
+
+def test_accounts_and_sessions_in_redis_are_as_in_a_dict(tmp_path: Path) -> None:
+    with redis_server(tmp_path / "redis") as server:
+        InRedis.server = server
+        run(InRedis, tmp_path, 25)

@@ -30,13 +30,14 @@ class Account(msgspec.Struct, array_like=True):
         created: When it was made, in Unix seconds.
         changed: When the password was set, in Unix seconds; no two passwords of an account have the same. A hash that
             is made anew of the same password leaves it.
-        cutoff: Sessions that began before this are over, where the client holds them; Unix seconds.
+        cutoff: Sessions that began until then are over, where they are in a cache; Unix seconds.
         roles: What the user may be.
         totp: The secret of the second factor; empty without one.
         totp_step: The last step of time whose code was used.
         totp_on: The second factor has been confirmed, and is asked for.
         known: Digests of addresses from which the user has logged in, the latest last.
         properties: MessagePack of what the application keeps.
+        latest: When the latest session began that is in a cache, in Unix seconds.
     """
 
     user_id: str
@@ -50,6 +51,7 @@ class Account(msgspec.Struct, array_like=True):
     totp_on: bool = False
     known: list[bytes] = []
     properties: bytes = b""
+    latest: float = 0.0
 
 
 _decode = msgspec.msgpack.Decoder(Account).decode

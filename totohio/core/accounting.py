@@ -255,7 +255,10 @@ class Accounts:
 
         def change(account: Account) -> None:
             edit(account)
-            account.cutoff = now
+            # All that have begun are over, whatever the clocks say that they began by.
+            account.cutoff = max(now, after(account.cutoff), account.latest)
+            if keep is not None and sessions.cache is not None:
+                account.latest = keep.created = after(account.cutoff)
 
         def build(values: list[bytes | None]) -> Transaction:
             devices = devices_of(values[1])
@@ -271,7 +274,6 @@ class Accounts:
 
         unit.write(build(unit.load(keys)), build)
         if keep is not None and sessions.cache is not None:
-            keep.created = after(now)  # or the cutoff would end it, too
             sessions.keep(keep)
 
     # ------------------------------------------------------------ passwords
@@ -365,7 +367,9 @@ class Accounts:
 
         def change(account: Account) -> None:
             edit(account)
-            session.created = max(session.created, after(account.cutoff))  # whatever the clock says that set it
+            if sessions.cache is not None:
+                session.created = max(session.created, after(account.cutoff))
+                account.latest = max(session.created, account.latest)
             if address and address_digest(address) not in account.known:
                 account.known = [*account.known, address_digest(address)][-MAX_KNOWN:]
 

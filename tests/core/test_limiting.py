@@ -34,6 +34,24 @@ def test_nobody_is_locked_out_however_the_clock_steps(steps: list[float], rule: 
     assert left(bucket, rule, now - 1e6) <= rule.most
 
 
+@given(st.floats(0.0, 1e5), st.integers(0, 60), st.sampled_from(RULES))
+def test_who_waits_as_told_gets_a_try_although_the_clock_was_set_back(back: float, count: int, rule: Rule) -> None:
+    bucket = Bucket()
+    for _ in range(count):
+        bucket = failed(bucket, rule, 1e6)
+    now, tries = 1e6 - back, 0
+    while (wait := left(bucket, rule, now)) > 0.0:
+        assert wait <= 2.0 * rule.most
+        now, tries = now + wait, tries + 1
+    assert tries <= 2  # the second for what rounding leaves
+
+
+def test_a_clock_that_is_a_little_ahead_gives_no_tries_away() -> None:
+    rule = Rule(free=1, first=8.0, most=8.0, leak=600.0)
+    bucket = failed(Bucket(), rule, 100.5)  # on another machine
+    assert left(bucket, rule, 100.0) == 8.5
+
+
 @given(st.integers(0, 200), st.sampled_from(RULES))
 def test_failures_are_forgotten(count: int, rule: Rule) -> None:
     bucket = Bucket()

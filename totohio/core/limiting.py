@@ -60,12 +60,16 @@ def leaked(bucket: Bucket, rule: Rule, now: float) -> Bucket:
 
 
 def left(bucket: Bucket, rule: Rule, now: float) -> float:
-    """Give the seconds until the next attempt may be made; 0.0 when it may be now."""
+    """Give the seconds until the next attempt may be made; 0.0 when it may be now.
+
+    A last failure in the future is one by another machine's clock, which is ahead by some moments; when it is further
+    ahead than the wait, the clock was set back, and nobody knows how long ago it was: then one attempt may be made.
+    """
     over = math.ceil(leaked(bucket, rule, now).failures) - rule.free
     if over < 0:
         return 0.0
     wait: float = min(rule.most, rule.first * 2.0 ** min(over, 64.0))
-    return max(0.0, min(bucket.last, now) + wait - now)
+    return max(0.0, bucket.last + wait - now) if bucket.last - now <= wait else 0.0
 
 
 def failed(bucket: Bucket, rule: Rule, now: float) -> Bucket:

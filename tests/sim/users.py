@@ -95,7 +95,9 @@ def certain(client: Client, method: str, parameters: Any = None, *, times: int =
         try:
             return (yield client.call(method, parameters, timeout=5.0))
         except TotoException as error:
-            if error.code not in (1012, 1014):
+            if error.code == 1013:  # tries that the store has failed count as tries
+                yield error.retry_after
+            elif error.code not in (1012, 1014):
                 return error
         except OSError:
             pass

@@ -229,10 +229,14 @@ class BatchCall:
             self._dispatcher.batches.enqueue(self)
 
     def abandon(self) -> None:
-        """Start nothing more, because nobody waits for the reply; what has started goes on."""
+        """Start nothing more, because nobody waits for the reply; what has started goes on.
+
+        An atomic batch of which something was not started has failed.
+        """
         self._todo.clear()
+        form = self._dispatcher.error_form(TotoException(ERROR_SERVER, "The client has left."))
         for id in self._batch.entries.keys() - self._open.keys() - self._replies.keys():
-            self._replies[id] = {}
+            self._replies[id] = {"error": form}
         self._look()
 
     def close(self) -> None:

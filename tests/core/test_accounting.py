@@ -17,7 +17,6 @@ from totohio.core.devices import read as devices_of
 from totohio.core.hashing import Passwords
 from totohio.core.ports import StoreError
 from totohio.core.sessioning import session_key
-from totohio.core.throttling import LoginThrottle
 from totohio.store.memory import MemoryStore
 
 
@@ -357,30 +356,6 @@ def test_the_oldest_session_ends_when_there_are_too_many(ada: Pair) -> None:
 
 
 # ---------------------------------------------------------------- where users log in from
-
-
-def test_addresses_are_remembered_as_the_throttle_sees_them(ada: Pair) -> None:
-    """A user who has logged in from a network is known there, whatever address of it is next."""
-    process = ada.one
-    seen: list[bool] = []
-
-    class Throttle(LoginThrottle):
-        def reserve(self, unit: Unit, user_id: str, address: str, known: bool) -> None:
-            seen.append(known)
-            super().reserve(unit, user_id, address, known)
-
-    process.accounts.throttle = Throttle(clock=ada.clock, minter=process.minter)
-    for address in (
-        "2001:db8:1:2::1",
-        "2001:db8:1:2:3:4:5:6",
-        "2001:db8:1:3::1",
-        "192.0.2.1",
-        "::ffff:192.0.2.1",
-        "::ffff:192.0.2.2",
-    ):
-        process.call(login(process), "old", address)
-    assert seen == [False, True, False, False, True, False]
-    assert len(ada.account().known) == 4
 
 
 def test_so_many_addresses_are_remembered_and_the_latest_of_them(ada: Pair) -> None:

@@ -57,8 +57,8 @@ class Hasher(Protocol):
 class Throttle(Protocol):
     """Counts attempts that fail."""
 
-    def reserve(self, unit: Unit, user_id: str, address: str, known: bool) -> None:
-        """Count an attempt before it is made.
+    def reserve(self, unit: Unit, user_id: str, address: str, known: bool) -> Future[bool]:
+        """Count an attempt before it is made; nothing may come of it before the Future says that it was counted.
 
         Raises:
             TotoException: 1013, there were too many; with ``retry_after`` in seconds.
@@ -325,11 +325,14 @@ class Accounts:
         except TotoException:
             raise wrong() from None
         account = self.find(unit, user_id)
+        counted = None
         if self.throttle is not None:
             known = account is not None and address_digest(address) in account.known
-            self.throttle.reserve(unit, user_id, address, known)
+            counted = self.throttle.reserve(unit, user_id, address, known)
         hashed = account.password if account is not None else ""
         right = unit.wait(self.submit(self._right, hashed, password))
+        if counted is not None and unit.journal.fibers.pausable():
+            unit.wait(counted)  # another process may have had the last attempt that was left
         if not right or account is None or not account.password:
             raise wrong()
         if more is not None:

@@ -10,6 +10,7 @@ import ipaddress
 import msgspec
 
 from totohio.base.clocking import Clock, Minter
+from totohio.base.futures import Future
 from totohio.core.committing import Unit, version_of
 from totohio.core.limiting import ACCOUNT, ADDRESS, PAIR, Bucket, Rule, failed, left, lifetime, taken_back, too_many
 from totohio.core.ports import VERSION, Transaction, Write
@@ -40,8 +41,8 @@ class LoginThrottle:
         self._clock = clock
         self._minter = minter
 
-    def reserve(self, unit: Unit, user_id: str, address: str, known: bool) -> None:
-        """Count an attempt before it is made.
+    def reserve(self, unit: Unit, user_id: str, address: str, known: bool) -> Future[bool]:
+        """Count an attempt before it is made; what it gives is to be waited for before anything comes of the attempt.
 
         Args:
             unit: Whose request it is.
@@ -66,6 +67,7 @@ class LoginThrottle:
 
         ticket = unit.queue(build(unit.load(keys)), build)
         unit.tickets.append((ticket, True))
+        return ticket
 
     def succeeded(self, unit: Unit, user_id: str, address: str) -> None:
         """Take the attempt back and forget the others of this account from this address: it was the user."""

@@ -342,3 +342,24 @@ class Model(RuleBasedStateMachine):
             self.end_all(canonical(name))
         else:
             assert answer == 1005
+
+    # ------------------------------------------------------------ time
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 30.0, 61.0, 200.0, ANON_TTL, TTL]))
+    def wait(self, seconds: float) -> None:
+        self.clock.time += seconds
+
+    @precondition(lambda self: any(map(self.alive, self.ids)))
+    @rule(room=rooms, number=picks, early=st.booleans(), swept=st.booleans())
+    def wait_for_the_end_of_a_session(self, room: int, number: int, early: bool, swept: bool) -> None:
+        living = [id for id in self.ids if self.alive(id)]
+        id = living[number % len(living)]
+        self.clock.time = max(self.clock.time, id.expires - early)
+        if swept:
+            self.sweep()
+        found = self.call(room, lambda caller: caller.db_connection.retrieve_session(id.text))
+        assert (found is not None) == self.alive(id) == (early and id.expires > self.clock.time)
+
+    @rule()
+    def sweep(self) -> None:
+        self.site.sweep()

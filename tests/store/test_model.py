@@ -17,7 +17,7 @@ from hypothesis.stateful import invariant, precondition, rule, run_state_machine
 from tests.core.keeping import code
 from tests.core.test_caching import Shelf, Slow
 from tests.servers import Redis, redis_server
-from tests.store.modelling import ANON_TTL, TTL, Model, canonical, changes, delays, keys, names, passwords, picks, rooms
+from tests.store.modelling import Model, canonical, changes, delays, keys, names, passwords, picks, rooms
 from tests.store.sites import Caller
 from totohio import TotoSession, TotoSessionCache
 from totohio.base.clocking import Minter
@@ -241,14 +241,6 @@ class Whole(Model):
             assert found is None or (found.user_id, found.key_id) == (user, key_id)
 
     # ------------------------------------------------------------ time, and ends
-
-    @rule(seconds=st.sampled_from([0.0, 1.0, 30.0, 61.0, 200.0, ANON_TTL, TTL]))
-    def wait(self, seconds: float) -> None:
-        self.clock.time += seconds
-
-    @rule()
-    def sweep(self) -> None:
-        self.site.sweep()
 
     @rule(name=names)
     def crash_before_anything_is_sent(self, name: str) -> None:

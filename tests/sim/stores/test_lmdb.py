@@ -165,6 +165,38 @@ def test_a_group_whose_sync_failed_is_there_after_a_crash_or_not() -> None:
     assert set(there) == {1, 2}
 
 
+def test_what_a_process_that_was_killed_has_left_is_safe_before_it_is_read() -> None:
+    """Or a client is told of what the next power cut takes back."""
+    seen: Counter[int | None] = Counter()
+    for seed in range(40):
+        with World(seed, faults="sunny") as world:
+            host = keeper(world)
+            store = lmdb(host)
+            commit(world, store, put(1, b"a"))
+            host.files.fail("sync", times=1)
+            assert commit(world, store, put(2, b"a")) == "failed"
+            host.kill()
+            host.restart()
+            found = numbers(world, lmdb(host), b"a")
+            host.crash()
+            host.restart()
+            assert numbers(world, lmdb(host), b"a") == found
+            seen.update(found)
+    assert set(seen) == {2}
+
+
+def test_a_database_can_be_opened_on_a_full_disk() -> None:
+    with World(faults="still") as world:
+        host = keeper(world)
+        commit(world, lmdb(host), put(1, b"a"))
+        host.files.fill()
+        host.crash()
+        host.restart()
+        store = lmdb(host)
+        assert numbers(world, store, b"a") == [1]
+        assert commit(world, store, put(2, b"a")) == "failed"
+
+
 def test_a_disk_that_cannot_be_read_fails_to_open_and_to_read() -> None:
     with World(faults="still") as world:
         host = keeper(world)

@@ -118,6 +118,36 @@ def test_a_long_file_is_begun_anew() -> None:
     assert Book(files).total == 30
 
 
+def test_what_is_made_safe_after_a_start_is_there_whatever_was_lost_before() -> None:
+    for seed in range(40):
+        files = SimFiles(Dice(seed))
+        book = Book(files)
+        book.add(1)
+        files.fail("sync", times=1)
+        with pytest.raises(OSError, match="Input/output error"):
+            book.add(10)
+        files.kill()
+        book = Book(files)
+        found = book.total
+        book.ledger.secure(b"%d" % found)
+        files.crash()
+        assert Book(files).total == found
+
+
+def test_without_room_for_another_file_what_was_found_is_made_safe_where_it_is() -> None:
+    for seed in range(40):
+        files = SimFiles(Dice(seed))
+        Book(files).add(1)
+        book = Book(files)
+        book.add(10, sync=False)
+        files.kill()
+        files.fill()
+        book = Book(files)
+        book.ledger.secure(b"%d" % book.total)
+        files.crash()
+        assert Book(files).total == 11 == book.total
+
+
 @pytest.mark.parametrize("operation", ["write", "sync"])
 @pytest.mark.parametrize("after", range(5))
 def test_after_any_failure_what_is_synced_next_is_safe(operation: str, after: int) -> None:

@@ -274,6 +274,21 @@ def test_a_sync_that_fails_between_writes_is_made_good_by_a_new_file() -> None:
             assert numbers(world, store, b"a") == [1]
 
 
+def test_a_server_whose_disk_fails_as_it_starts_answers_once_what_it_has_read_is_safe() -> None:
+    with World(faults="still") as world:
+        redis = world.redis()
+        store = remote(keeper(world), redis)
+        commit(world, store, put(1, b"a"))
+        redis.host.files.fail("sync")
+        redis.host.kill()
+        redis.restart()
+        with pytest.raises(StoreError, match="LOADING"):
+            numbers(world, store, b"a")
+        redis.host.files.heal()
+        world.run(3.0)
+        assert numbers(world, store, b"a") == [1]
+
+
 def test_records_expire_by_the_clock_of_the_server_a_minute_late() -> None:
     with World(faults="still") as world:
         redis = world.redis()

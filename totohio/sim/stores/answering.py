@@ -130,6 +130,7 @@ class RedisDoer(Doer):
         self._answers: list[tuple[Peer, Message]] = []
         self._asked: list[tuple[Peer, int, float]] = []  # who waits for replicas: how many, and until when
         self._waits: list[tuple[Peer, int, int, float]] = []  # the same, and for which offset
+        self._loading = False  # what it has found on its disk is not safe yet
         self._leaving = False  # it is to be a replica, once it has answered
         self._accept_at = math.inf
         self._tell_at = math.inf
@@ -143,8 +144,12 @@ class RedisDoer(Doer):
 
     def enter(self, *, temp: bool | None = None) -> None:
         """Read what the disk has, and listen."""
-        for entry in self._ledger.open():
+        entries = self._ledger.open()
+        for entry in entries:
             self.rows.put(unpack(entry))
+        if entries and not self._server.everysec:
+            self._loading = True
+            self._sync_at = self._process.world.tyme
         self._listener = self._process.environment.network.listen(("0.0.0.0", PORT), backlog=BACKLOG)
         self.poller.register(self._listener, READABLE, self)
         if not self.primary:
@@ -195,6 +200,8 @@ class RedisDoer(Doer):
     def take(self, peer: Peer, message: Message) -> None:
         """Do what a peer asks for."""
         match message:
+            case ["get" | "run", *_] if self._loading:
+                self._answer(peer, "error", "LOADING Redis is loading the dataset in memory")
             case ["get", keys]:
                 horizon = self._horizon()
                 self._answer(peer, "ok", [self.rows.get(key, self._changes, horizon) for key in keys])
@@ -256,11 +263,13 @@ class RedisDoer(Doer):
                     self._sync()
             if tyme >= self._sync_at:
                 self._sync_at = math.inf
-                if self._ledger.broken:  # the last one has failed
-                    self._ledger.begin(self.rows.pack())
-                self._sync()
+                if self._ledger.broken:  # the last one has failed, or it has just begun
+                    self._ledger.secure(self.rows.pack())
+                else:
+                    self._sync()
+                self._loading = False
         except OSError as error:
-            if self._server.everysec:
+            if self._server.everysec or self._loading:
                 self._sync_at = tyme + PERIOD
             self._refuse(f"MISCONF Errors writing to the AOF file: {error.strerror}")
             return
@@ -351,8 +360,8 @@ class RedisDoer(Doer):
         self.ready = True
         self._tell_at = self._process.world.tyme + PERIOD
         try:
-            self._ledger.begin(self.rows.pack())
-            self._ledger.sync()
+            self._ledger.secure(self.rows.pack())
+            self._loading = False
         except OSError:
             self.ready = False
             if self._link is not None:

@@ -6,8 +6,8 @@ which leaves what was written; the power may be cut, which leaves of it what the
 and the disk may be full, fail or be slow. What is read is what was committed last, and costs no time.
 
 What is simpler than LMDB: a host that loses its power finds the last state on its disk by reading entries of a ledger
-up to the last whole one, where LMDB has two roots of a tree. A group of lazy transactions is not synced; it may be lost
-with the power, as they allow, where `store.lmdb.LmdbStore` syncs all groups alike.
+up to the last whole one, where LMDB has two roots of a tree; and to open it takes a write. A group of lazy transactions
+is not synced; it may be lost with the power, as they allow, where `store.lmdb.LmdbStore` syncs all groups alike.
 """
 
 from collections.abc import Callable, Sequence
@@ -49,8 +49,11 @@ class Database:
         self._files = cast("SimFiles", process.environment.files)
         self._dice = process.dice.branch("lmdb", path)
         self._ledger = Ledger(self._files, path)
-        for entry in self._ledger.open():
+        entries = self._ledger.open()
+        for entry in entries:
             self.rows.put(unpack(entry))
+        if entries:
+            self._ledger.secure(self.rows.pack())
 
     def read(self, key: bytes) -> bytes | None:
         """Give a value.

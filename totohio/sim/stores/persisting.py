@@ -4,9 +4,11 @@ A ledger is a file in a folder, `data.7` for instance. Its first entry is a whol
 it. Each carries a checksum over all before it, so that after a power cut the entries are read up to the first that is
 not there as a whole. Whenever the disk has failed, after a start, and when it has grown long, a new file is begun with
 the state as it is; the old one goes when the new one is safe, with its name. A sync that has failed is not tried again
-(see `base.filing`).
+(see `base.filing`). What is found at a start need not be safe, for the process before may have been killed before its
+sync: so whoever promises that what is read stays has it made safe first.
 """
 
+import errno
 import posixpath
 import struct
 import zlib
@@ -37,6 +39,7 @@ class Ledger:
         self._number = 0
         self._numbers: list[int] = []  # of the files that are there
         self._new = False  # the file's name may not be safe, and older ones are there
+        self._found: int | None = None  # the file that was read
         self._size = self._limit = 0
         self._sum = 0
 
@@ -54,6 +57,7 @@ class Ledger:
             with self._files.open(self._path(number)) as file:
                 entries = _entries(file.read(), number)
             if entries:
+                self._found = number
                 return entries
         return []
 
@@ -75,17 +79,22 @@ class Ledger:
             self._give_up()
             raise
 
-    def begin(self, state: bytes) -> None:
-        """Begin a new file with a state.
+    def secure(self, state: bytes) -> None:
+        """Make a state safe, in a new file; where there is no room for one, in the one that it was found in.
 
         Raises:
-            OSError: The disk fails or is full.
+            OSError: The disk fails.
         """
         try:
             self._begin(state)
-        except OSError:
+            self.sync()
+        except OSError as error:
             self._give_up()
-            raise
+            if error.errno != errno.ENOSPC or self._found is None:
+                raise
+            with self._files.open(self._path(self._found), "r+b") as file:
+                file.sync()
+            self._sync_names()
 
     def sync(self) -> None:
         """Return when all that was written is safe from a power cut.
@@ -122,12 +131,15 @@ class Ledger:
         self._file.flush()
         self._size += len(head) + len(entry)
 
-    def _make_safe(self) -> None:
+    def _sync_names(self) -> None:
         folder = posixpath.normpath(posixpath.join("/", self._folder))
         self._files.sync(folder)
         while folder != "/":  # its own name, and those of all above it
             folder = posixpath.dirname(folder)
             self._files.sync(folder)
+
+    def _make_safe(self) -> None:
+        self._sync_names()
         self._new = False
         for number in self._numbers[:-1]:
             if self._files.exists(self._path(number)):  # a file whose making has failed may not be

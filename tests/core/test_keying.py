@@ -7,7 +7,7 @@ import pytest
 from tests.core.keeping import START, Desk, Process, Wall, failures
 from totohio.base.errors import TotoException
 from totohio.core.coding import allows
-from totohio.core.keying import MAX_KEYS, MAX_NAME, ApiKey, key_key
+from totohio.core.keying import MAX_KEYS, MAX_NAME, MAX_SCOPE, MAX_SCOPES, ApiKey, key_key
 from totohio.store.memory import MemoryStore
 
 
@@ -120,6 +120,7 @@ def test_a_user_has_so_many_keys_and_those_that_have_expired_do_not_count(house:
         *((name, ("*",)) for name in (None, 7, b"x", ["x"])),
         *(("x", scopes) for scopes in ((), ("",), ("a..b",), ("a.",), (".a",), ("a.b*",), ("*.a",), ("a b",), ("1a",))),
         *(("x", scopes) for scopes in (("a\n",), ("**",), ("a", None), ("a", 7), (["a"],))),
+        *(("x", scopes) for scopes in (("a",) * (MAX_SCOPES + 1), ("a" * (MAX_SCOPE + 1),))),
     ],
 )
 def test_what_can_be_no_key_is_refused(house: House, name: Any, scopes: Any) -> None:

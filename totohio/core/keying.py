@@ -18,6 +18,8 @@ from totohio.core.ports import VERSION, Transaction, Write
 
 MAX_KEYS = 100  # API keys that a user may have
 MAX_NAME = 100  # characters of a key's name
+MAX_SCOPES = 100  # scopes of a key: all keys of a user stand in one record
+MAX_SCOPE = 200  # characters of one
 
 
 class ApiKey(msgspec.Struct, array_like=True, frozen=True):
@@ -87,7 +89,9 @@ class ApiKeys:
         """
         if not isinstance(name, str) or len(name) > MAX_NAME:
             raise TotoException(ERROR_MISSING_PARAMS, f"The name must be a text of {MAX_NAME} characters at most.")
-        if not scopes or not all(coding.is_scope(scope) for scope in scopes):
+        if len(scopes) > MAX_SCOPES:
+            raise TotoException(ERROR_MISSING_PARAMS, f"A key may have {MAX_SCOPES} scopes.")
+        if not scopes or not all(coding.is_scope(scope) and len(scope) <= MAX_SCOPE for scope in scopes):
             raise TotoException(ERROR_MISSING_PARAMS, "Scopes are names of methods, such as a.b or a.*, or *.")
         now = self.clock.now()
         text = coding.mint_key(self.minter)

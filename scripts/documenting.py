@@ -20,6 +20,7 @@ INNER = {  # of the simulation's classes, what only the simulation itself calls
     "Host": "__init__",
     "Process": "__init__ bury catch_up cycle do outside rouse start stop thread",
     "Client": "__init__ forget keep",
+    "SimRedis": "__init__",
     "Fault": "__init__",
     "Rule": "__init__ added concerns judge title verdict",
     "Operation": "__init__ asked told",

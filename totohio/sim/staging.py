@@ -292,7 +292,8 @@ class Stage(Schedule):
         """Say how long a task of worker threads takes.
 
         Args:
-            task: The qualified name of its function, or the name of its TaskQueue.
+            task: The qualified name of its function, or the name of its TaskQueue; "lmdb" for commits to such a
+                database, "redis" for the syncs of a Redis server.
             seconds: That long each time; or a function that gives how long the next time.
 
         Raises:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from totohio import TaskQueue, TotoException
+from totohio.base.errors import TotohioError
 from totohio.sim.clients.asking import Client
 from totohio.sim.worlding import Script, World
 
@@ -23,6 +24,16 @@ def work(handler: object, parameters: object) -> Script:
     return (yield TaskQueue.instance("work").yield_task(sum, [1, 2, 3]))
 
 
+COUNT = """
+from totohio import anonymous_session
+
+@anonymous_session
+def invoke(handler, parameters):
+    session = handler.session
+    session["n"] = (session["n"] or 0) + 1
+    session.save()
+    return session["n"]
+"""
 METHODS = {"add": add, "nap": nap, "work": work}
 
 
@@ -64,6 +75,40 @@ def mixture(world: World) -> list[Any]:
 
     for number in range(3):
         world.spawn(script(number))
+    world.run()
+    world.settle()
+    return results
+
+
+def databases(world: World) -> list[Any]:
+    """Clients count in sessions: of a server with files of its own, and of two that share a Redis with a replica."""
+    redis = world.redis(replica=True)
+    methods = {"count": COUNT}
+    servers = [world.server(name="alone", methods=methods, database="lmdb")]
+    servers += world.server(
+        count=2, methods=methods, database="redis", database_url=redis.url, redis_replicas=1, database_timeout=1.0
+    )
+    results: list[Any] = []
+
+    def script(client: Client) -> Script:
+        for _ in range(4):
+            try:
+                results.append((yield client.call("count", timeout=5.0)))
+            except OSError as error:
+                results.append(type(error).__name__)
+            except TotoException as error:
+                results.append(error.code)
+
+    def take_over() -> None:
+        try:
+            redis.failover()
+        except TotohioError:
+            results.append("no replica")
+
+    for server in servers:
+        client = world.client(server)
+        world.spawn(script(client), on=client)
+    world.at(0.5, take_over)
     world.run()
     world.settle()
     return results

@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.sim.scenarios import calls, mixture
+from tests.sim.scenarios import calls, databases, mixture
 from totohio import TaskQueue
 from totohio.sim.profiles import PROFILES
 from totohio.sim.worlding import Script, World
@@ -21,24 +22,26 @@ ROOT = Path(__file__).parents[2]
 DIGESTS = """
 import sys
 sys.path.insert(0, ".")
-from tests.sim.scenarios import mixture
+from tests.sim.scenarios import databases, mixture
 from totohio.sim.worlding import World
 for profile in ("still", "sunny", "stormy", "radioactive"):
     for seed in range(3):
-        with World(seed, faults=profile) as world:
-            mixture(world)
-            print(profile, seed, world.trace.digest())
+        for scenario in (mixture, databases):
+            with World(seed, faults=profile) as world:
+                scenario(world)
+                print(profile, seed, world.trace.digest())
 """
 
 
 # ---------------------------------------------------------------- the same again
 
 
+@pytest.mark.parametrize("scenario", [mixture, databases])
 @pytest.mark.parametrize("faults", PROFILES)
-def test_the_same_seed_gives_the_same_run(faults: str) -> None:
+def test_the_same_seed_gives_the_same_run(faults: str, scenario: Callable[[World], list[Any]]) -> None:
     def run(seed: int) -> tuple[list[Any], str]:
         with World(seed, faults=faults) as world:
-            return mixture(world), world.trace.digest()
+            return scenario(world), world.trace.digest()
 
     for seed in range(10):
         assert run(seed) == run(seed)
@@ -89,7 +92,7 @@ def test_the_order_of_hashes_does_not_matter() -> None:
         assert done.returncode == 0, done.stderr.decode()
         found.add(done.stdout)
     assert len(found) == 1
-    assert len(found.pop().splitlines()) == 12
+    assert len(found.pop().splitlines()) == 24
 
 
 def logged(world: World) -> list[str]:

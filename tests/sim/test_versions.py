@@ -5,7 +5,7 @@ import json
 import platform
 from pathlib import Path
 
-from tests.sim.scenarios import calls, mixture
+from tests.sim.scenarios import calls, databases, mixture
 from totohio.sim import PROFILES, World
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def digests() -> dict[str, str]:
     found = {}
     for faults in PROFILES:
         for seed in range(SEEDS):
-            for scenario in (calls, mixture):
+            for scenario in (calls, mixture, databases):
                 with World(seed, faults=faults) as world:
                     scenario(world)
                     found[f"{scenario.__name__} {faults} {seed}"] = world.trace.digest()

@@ -173,7 +173,8 @@ def test_a_login_with_a_password_that_is_being_changed_leaves_no_session(world: 
         yield world.dice.branch("when").random() * 0.02
         return (yield client.call("account.update", {"password": "old", "new_password": "new"}))
 
-    def login(client: Client) -> Script:
+    def login(client: Client, number: int) -> Script:
+        yield number * 0.01
         try:
             yield client.call("account.login", {"user_id": "ada", "password": "old"})
         except TotoException as error:
@@ -182,7 +183,7 @@ def test_a_login_with_a_password_that_is_being_changed_leaves_no_session(world: 
 
     one, others = world.client(servers[0]), [world.client(servers[number % len(servers)]) for number in range(4)]
     changed = world.spawn(change(one), on=one)
-    futures = [world.spawn(login(other), on=other) for other in others]
+    futures = [world.spawn(login(other, number), on=other) for number, other in enumerate(others)]
     world.run()
     assert changed.result() == {"updated_fields": ["password"]}
     for future in futures:

@@ -231,7 +231,7 @@ def test_a_broken_body_without_secrets_is_kept() -> None:
 
 @given(anything)
 def test_masking_changes_nothing_where_there_is_no_secret(text: str) -> None:
-    squeezed = text.lower().translate(dict.fromkeys(map(ord, "-_ ")))  # Hypothesis tries the strings of our sources, too
+    squeezed = text.lower().translate(dict.fromkeys(map(ord, "-_ ")))  # Hypothesis tries strings of our sources
     assume(not any(name.replace("_", "") in squeezed for name in NAMES))
     body = {"a": text, text: [text, 1, 2.5, None]}
     line = recorded([*written(body), made("GET", f"/a/{quote(text, safe='')}?b={quote_plus(text)}", {"x-a": "b"})])

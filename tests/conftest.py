@@ -9,6 +9,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from totohio.sim.sweeps.running import scenario_of
+
 IN_CI = bool(os.environ.get("CI"))
 
 # A shell starts what runs in its background with SIGINT ignored, and servers of the tests would inherit that.
@@ -18,6 +20,28 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 PROFILE = hypothesis.settings.get_profile("ci" if IN_CI else "default")
 hypothesis.settings.register_profile("totohio", parent=PROFILE, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("totohio")
+
+# With --brief:
+EXAMPLES = 30  # of each property
+SHARE = 2  # of so many seeds of a sweep one is run
+FEWEST = 20  # seeds of a sweep that are too few to leave any out
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add our own option."""
+    parser.addoption(
+        "--brief",
+        action="store_true",
+        help="half the seeds and a third of the examples, where another run beside this one has all of them",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have fewer examples if that is asked for; before any test is imported, since tests take what holds by then."""
+    if config.getoption("brief"):
+        parent = hypothesis.settings.get_profile("totohio")
+        hypothesis.settings.register_profile("brief", parent=parent, max_examples=EXAMPLES)
+        hypothesis.settings.load_profile("brief")
 
 
 class ErrorLog(logging.Handler):
@@ -62,7 +86,11 @@ def check_error_log(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Judge the test itself by what was logged until its end."""
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        scenario = scenario_of(getattr(item, "function", None)) if item.config.getoption("brief") else None
+        if scenario is not None and scenario.seeds > FEWEST:
+            patch.setenv("TOTOHIO_SIM_SEEDS", str(scenario.seeds // SHARE))
+        yield
     check_error_log(item)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hio.base import doing
 
 from tests.net.conftest import MakeWorld
-from tests.net.conversing import CALL, HOLD, answers, await_count, held
+from tests.net.conversing import CALL, HOLD, answers, await_count, call_bytes, held
 from tests.support import Client, World, request_bytes
 from totohio import TotoServer
 from totohio.net.polling import PollingDoist
@@ -320,3 +320,32 @@ def test_two_servers_run_in_one_doist(world: MakeWorld) -> None:
     client = second.connect()
     assert answers(client)
     assert first.address != second.address
+
+
+# ------------------------------------------------------------ replies that leave together
+
+
+@pytest.mark.parametrize(("seconds", "seen"), [(0.0, [0, 0, 0]), (0.001, [0, 0, 2])])
+def test_replies_leave_together_unless_the_first_has_waited_too_long(
+    world: MakeWorld, seconds: float, seen: list[int]
+) -> None:
+    source = (
+        "import time\n"
+        "clients, seen = [], []\n"
+        "def invoke(handler, parameters):\n"
+        "    for client in clients:\n"
+        "        client.receive()\n"
+        "    seen.append(sum(bool(client.raw) for client in clients))\n"
+        "    time.sleep(parameters['seconds'])\n"
+        "    return 1\n"
+    )
+    server = world({"look": source})
+    clients = [server.connect() for _ in range(3)]
+    assert all(answers(client) for client in clients)
+    for client in clients:
+        client.raw = b""
+        client.send(call_bytes("look", {"seconds": seconds}))
+    look = server.module("look")
+    look.clients += clients
+    assert [client.reply().json() for client in clients] == [{"result": 1}] * 3
+    assert look.seen == seen

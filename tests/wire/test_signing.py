@@ -21,7 +21,7 @@ VECTORS = [
 
 @pytest.mark.parametrize(("algorithm", "key", "data", "digest"), VECTORS)
 def test_they_are_the_hmacs_of_the_standards(algorithm: str, key: str, data: bytes, digest: str) -> None:
-    wanted = base64.b64encode(bytes.fromhex(digest)).decode()
+    wanted = base64.b64encode(bytes.fromhex(digest))
     text = bytes.fromhex(key).decode()
     assert signing.response_signature(text, "", data, algorithm) == wanted
     assert signing.request_signature(text, "", "", data, algorithm) == wanted
@@ -36,17 +36,16 @@ def test_they_are_the_hmacs_of_the_standards(algorithm: str, key: str, data: byt
 def test_a_request_is_signed_over_verb_uri_and_body(key: str, verb: str, uri: str, body: bytes) -> None:
     key = key.encode("utf-8", "ignore").decode()
     data = verb.encode() + uri.encode("latin-1") + body
-    wanted = base64.b64encode(hmac.digest(key.encode(), data, "sha256")).decode()
+    wanted = base64.b64encode(hmac.digest(key.encode(), data, "sha256"))
     assert signing.request_signature(key, verb, uri, body) == wanted
     data = verb.encode() + uri.encode("latin-1") + b"12.5" + b"once" + body
-    wanted = base64.b64encode(hmac.digest(key.encode(), data, "sha1")).decode()
+    wanted = base64.b64encode(hmac.digest(key.encode(), data, "sha1"))
     assert signing.request_signature(key, verb, uri, body, "sha1", "12.5", "once") == wanted
 
 
-@given(st.one_of(st.text(), st.binary()), st.text("abc=", max_size=9))
-def test_whatever_is_given_is_equal_only_when_it_is_the_same(given: str | bytes, wanted: str) -> None:
-    same = given == wanted or given == wanted.encode()
-    assert signing.equal(given, wanted) is same
+@given(st.binary(), st.text("abc=", max_size=9).map(str.encode))
+def test_whatever_is_given_is_equal_only_when_it_is_the_same(given: bytes, wanted: bytes) -> None:
+    assert signing.equal(given, wanted) is (given == wanted)
     assert signing.equal(wanted, wanted)
 
 

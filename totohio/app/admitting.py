@@ -84,7 +84,8 @@ class Admitter:
             if not isinstance(session_id, str) or self.retrieve(caller, session_id) is None:
                 raise unauthorized()
             return parameters
-        session = self.current(caller, name)
+        given = caller.request.fields.get(b"x-toto-session-id") if caller.session is None else None
+        session = self.retrieve(caller, given.decode("latin-1")) if given is not None else self.current(caller, name)
         if kind == "authenticated":
             if session is None or not session.user_id:
                 raise unauthorized()
@@ -128,21 +129,22 @@ class Admitter:
             return None
         if self.signed:
             self._verify(caller, session)
-        self.sessions.renew(session)
+        policy = self.sessions.policy
+        if session.left <= (policy.fresh if session.user_id else policy.anon_fresh):
+            self.sessions.renew(session)
         caller.session = session
         return session
 
     # ------------------------------------------------------------ signatures
 
     def _verify(self, caller: Any, session: TotoSession) -> None:
-        handler = caller.request_handler
         request: Request = caller.request
         given = request.fields.get(b"x-toto-hmac", b"")
-        own = handler._hmac_handler
+        own = caller._hmac_handler
         if not session.key and own is None:  # it is older than the setting, and anybody could sign with an empty key
             raise TotoException(ERROR_INVALID_HMAC, "Invalid HMAC")
         if own is not None:
-            right = bool(own(handler, session))
+            right = bool(own(caller.request_handler, session))
         else:
             date = nonce = None
             if self.window:
@@ -153,8 +155,8 @@ class Admitter:
             right = signing.equal(given, wanted)
         if not right:
             raise TotoException(ERROR_INVALID_HMAC, "Invalid HMAC")
-        if self.window and own is None and not handler._signed_once:
-            handler._signed_once = True
+        if self.window and own is None and not caller._signed_once:
+            caller._signed_once = True
             self._once(caller, session, str(nonce))
 
     def _dated(self, request: Request) -> tuple[str, str]:

@@ -229,10 +229,7 @@ class BatchCall:
             self._dispatcher.batches.enqueue(self)
 
     def abandon(self) -> None:
-        """Start nothing more, because nobody waits for the reply; what has started goes on.
-
-        An atomic batch of which something was not started has failed.
-        """
+        """Start nothing more, for nobody waits for the reply; what has started goes on, what is atomic has failed."""
         self._todo.clear()
         form = self._dispatcher.error_form(TotoException(ERROR_SERVER, "The client has left."))
         for id in self._batch.entries.keys() - self._open.keys() - self._replies.keys():

@@ -141,7 +141,9 @@ class Dispatcher:
             handler._fail(error)
 
     def _post(self, handler: TotoHandler, request: Request) -> None:
-        name = self._name(request.path)
+        name = self._paths.get(request.path)
+        if name is None:
+            name = self._name(request.path)
         if name is None:
             self._refuse(handler, 404, "There is nothing here.")
             return
@@ -199,16 +201,17 @@ class Dispatcher:
 
     def _name(self, path: str) -> str | None:
         """The method's name in a path, with dots; None when there can be no method."""
-        name = self._paths.get(path)
-        if name is None:
-            if not path.startswith(self._root) or not PATH.match(path):
-                return None
-            rest = path[len(self._root) :]
-            if rest and rest[0] != "/":
-                return None
-            name = rest[1:].replace("/", ".")
-            if len(self._paths) < CACHED_PATHS and (not name or self.find(name) is not None):
-                self._paths[path] = name
+        known = self._paths.get(path)
+        if known is not None:
+            return known
+        if not path.startswith(self._root) or not PATH.match(path):
+            return None
+        rest = path[len(self._root) :]
+        if rest and rest[0] != "/":
+            return None
+        name = rest[1:].replace("/", ".")
+        if len(self._paths) < CACHED_PATHS and (not name or self.find(name) is not None):
+            self._paths[path] = name
         return name
 
     # ------------------------------------------------------------ calls
@@ -235,8 +238,10 @@ class Dispatcher:
             keeper, marks = self.keeper, method.marks
             if self.fibers is not None and (self.remote or marks.waits or (marks.session and keeper and keeper.waits)):
                 result = self.fibers.call(self._perform, caller, method, parameters, lax)
-            else:
-                result = self._perform(caller, method, parameters, lax)
+            else:  # as `_perform` does
+                result = method.invoke(
+                    caller, parameters if method.plain else self._prepare(caller, method, parameters, lax)
+                )
             if type(result) in DEFERRED:
                 self.park(caller, method, result)
             elif method.simple:

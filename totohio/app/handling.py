@@ -11,7 +11,7 @@ from totohio.base.errors import ERROR_SERVER, ERROR_TIMED_OUT, TotoException
 from totohio.core.ports import StoreError
 from totohio.core.registering import Method
 from totohio.net.stewarding import Steward
-from totohio.wire.packing import JSON, encode_json
+from totohio.wire.packing import JSON, encode_json, encode_sound
 from totohio.wire.requesting import Request
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class TotoHandler(Identified):
             self._settle(method, result, None)
             return
         else:
-            body = encode_json({"result": result, "session": session.block()})
+            body = b'{"result":%b,"session":%b}' % (encode_json(result), encode_sound(session.block()))
             if session.key:
                 self._sign(session, body)
         data = dispatcher.replier.plain(request, self._steward, JSON, body, self._extra)

@@ -183,13 +183,13 @@ class Identified(Sender):
 
     def _sign(self, session: TotoSession, body: bytes) -> None:
         """Sign the reply."""
-        admitter = self._keeper().admitter
-        if not admitter.signed:
+        keeper = self._dispatcher.keeper
+        if keeper is None or not keeper.admitter.signed:
             return
         own = type(self)._response_hmac_handler
         if own is None:
-            mac = signing.response_signature(session.key, session.session_id, body, admitter.algorithm)
-            self._extra = b"x-toto-hmac: %b\r\n" % mac.encode()
+            mac = signing.response_signature(session.key, session.session_id, body, keeper.admitter.algorithm)
+            self._extra = b"x-toto-hmac: %b\r\n" % mac
             return
         value = own(self, body)
         if value:

@@ -1,5 +1,6 @@
 """``totohio serve``: run a server until a signal ends it."""
 
+import gc
 from collections.abc import Callable
 
 from totohio import __version__
@@ -10,6 +11,8 @@ from totohio.base.errors import TotohioError
 from totohio.base.recording import configure, logger
 from totohio.cli.parsing import Command, Order
 from totohio.cli.printing import silence
+
+YOUNG = 5_000  # objects after which the youngest are looked through: those of some hundred calls, which mostly are gone
 
 
 def _run(order: Order) -> int:
@@ -25,6 +28,9 @@ def _run(order: Order) -> int:
         if repaired(error, package=settings.method_module, folders=folders, files=order.words):
             restart()
         return 0
+    gc.collect()
+    gc.freeze()  # modules stay as long as the server does, and nothing that is collected needs to be looked for there
+    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
     changes: list[str] = []
     if settings.autoreload:
         _watch(server, order.words, changes.append)

@@ -109,6 +109,8 @@ class Journal:
     Attributes:
         store: Where they are committed.
         fibers: What waits for them.
+        local: The store gives records at once.
+        waiting: The records that are not committed yet: the value of each, and the ticket that writes it.
     """
 
     def __init__(self, store: Store, fibers: Fibers) -> None:
@@ -116,7 +118,7 @@ class Journal:
         self.fibers = fibers
         self.local = store.local
         self._queue: list[Ticket] = []
-        self._pending: dict[bytes, tuple[bytes | None, Ticket]] = {}
+        self.waiting: dict[bytes, tuple[bytes | None, Ticket]] = {}
         self._flying = False
         self._life = 0  # changes when it is ended, so that a group of before is not taken for one of now
 
@@ -136,15 +138,7 @@ class Journal:
 
     def pending(self, key: bytes) -> tuple[bytes | None, Ticket] | None:
         """Give a record's value that is not committed yet, and the ticket that writes it; None without one."""
-        return self._pending.get(key)
-
-    def committed(self, key: bytes) -> bytes | None:
-        """Give a record of a local store of which nothing waits to be committed; see `settled`."""
-        return self.store.read(key)
-
-    def settled(self, key: bytes) -> bool:
-        """Tell whether the store has what there is of a record, and gives it at once."""
-        return self.local and key not in self._pending
+        return self.waiting.get(key)
 
     def write(self, transaction: Transaction, rebase: Rebase | None = None) -> Ticket:
         """Queue a transaction for the group of this cycle.
@@ -175,7 +169,7 @@ class Journal:
     def _enqueue(self, ticket: Ticket) -> None:
         self._queue.append(ticket)
         for write in ticket.transaction.writes:
-            self._pending[write.key] = (write.value, ticket)
+            self.waiting[write.key] = (write.value, ticket)
 
     def _landed(self, tickets: list[Ticket], future: Future[list[bool]]) -> None:
         self._flying = False
@@ -229,7 +223,7 @@ class Journal:
             ticket.set_exception(error)
 
     def _forget(self, ticket: Ticket) -> None:
-        pending = self._pending
+        pending = self.waiting
         for write in ticket.transaction.writes:
             if (entry := pending.get(write.key)) is not None and entry[1] is ticket:
                 del pending[write.key]
@@ -252,7 +246,7 @@ class Journal:
             for ticket in tickets:
                 ticket.set_exception(error)
             return
-        pending = self._pending
+        pending = self.waiting
         for ticket in tickets:
             assert ticket.rebase is not None
             now = [pending[key][0] if key in pending else values[key] for key, _ in ticket.transaction.conditions]
@@ -270,7 +264,7 @@ class Journal:
     def end(self) -> None:
         """Give up what is queued and forget the rest; nobody is told, since nobody is there any more."""
         self._queue.clear()
-        self._pending.clear()
+        self.waiting.clear()
         self._flying = False
         self._life += 1
 

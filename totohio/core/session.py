@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -95,6 +96,7 @@ class TotoSession:
         "ended",
         "expires",
         "key",
+        "left",
         "made",
         "seen",
         "session_id",
@@ -109,6 +111,7 @@ class TotoSession:
         self._base: bytes = kept.state  # the state as the record has it
         self._state: dict[Any, Any] | None = None
         self.api_key: Any = None
+        self.left = -math.inf  # seconds to its end when it was found
         self.ended = False
         self.made = False
         self.session_id = session_id
@@ -137,7 +140,8 @@ class TotoSession:
         return self._state
 
     def __getitem__(self, key: Any) -> Any:
-        return self.state.get(key)
+        state = self._state
+        return (self.state if state is None else state).get(key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self.state[key] = value

@@ -11,10 +11,11 @@ Two calls that change one session at the same time both succeed when they change
 each saves its own; when both change the same key, the second is answered with error 1017 and nothing is lost unseen.
 """
 
+import functools
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -27,6 +28,8 @@ from totohio.core.devices import Device, devices_key, read, record
 from totohio.core.ports import VERSION, StoreError, Transaction, Write
 from totohio.core.session import Kept, Source, TotoSession, load_state, merge
 
+KEYS = 4096  # of sessions that were used last, which are ready at once
+LONGEST = 64  # characters of their ids; longer ones, which no client of ours has, would fill the memory
 SWEEP = 3600.0  # seconds for which a record is kept after its end, so that clocks may differ
 
 
@@ -43,7 +46,12 @@ class Policy:
         granularity: Its end is written at most this often.
         keyed: Sessions have keys, to sign with.
         algorithm: The hash of signatures.
+        fresh: With more seconds than these to its end a session of a user is not renewed.
+        anon_fresh: The same of an anonymous one.
     """
+
+    fresh: float = field(init=False)
+    anon_fresh: float = field(init=False)
 
     ttl: float = 31_536_000.0
     anon_ttl: float = 86_400.0
@@ -54,14 +62,26 @@ class Policy:
     keyed: bool = False
     algorithm: str = "sha256"
 
+    def __post_init__(self) -> None:
+        """Work out from how many seconds to its end on a session is too new to be renewed."""
+        object.__setattr__(self, "fresh", max(self.ttl - self.granularity, self.ttl * 0.9))
+        object.__setattr__(self, "anon_fresh", max(self.anon_ttl - self.granularity, self.anon_ttl * 0.9))
+
 
 _decode_kept = msgspec.msgpack.Decoder(Kept).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
+def _session_key(session_id: str) -> bytes:
+    return b"s" + hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).digest()
+
+
+_ready_key = functools.lru_cache(maxsize=KEYS)(_session_key)
+
+
 def session_key(session_id: str) -> bytes:
     """The key of a session's record."""
-    return b"s" + hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).digest()
+    return _ready_key(session_id) if len(session_id) <= LONGEST else _session_key(session_id)
 
 
 def ended_key(token: str) -> bytes:
@@ -144,17 +164,19 @@ class Sessions:
         """
         if self.cache is not None:
             return self._recall(source.unit(), session_id)
-        key = session_key(session_id)
+        key = _ready_key(session_id) if len(session_id) <= LONGEST else _session_key(session_id)
         journal = self.journal
-        plain = journal.settled(key) and not source.bundled
-        value = journal.committed(key) if plain else source.unit().read(key)
+        settled = journal.local and not source.bundled and key not in journal.waiting
+        value = journal.store.read(key) if settled else source.unit().read(key)
         if value is None:
             return None
-        kept = _decode_kept(memoryview(value)[VERSION:])
-        if self._over(kept.expires, kept.created):
+        kept = _decode_kept(value[VERSION:])
+        now = self.clock.now()
+        if kept.expires <= now or kept.created + self.policy.lifetime <= now:
             return None
         session = TotoSession(self, source, session_id, kept, value[:VERSION])
         session.token = session_id
+        session.left = kept.expires - now
         return session
 
     def renew(self, session: TotoSession) -> None:
@@ -162,11 +184,11 @@ class Sessions:
 
         The session's own date changes once it is written. That it cannot be written is no fault of the call.
         """
-        now = self.clock.now()
         policy = self.policy
-        ttl, margin = (policy.ttl, policy.renew) if session.user_id else (policy.anon_ttl, policy.anon_renew)
+        fresh, margin = (policy.fresh, policy.renew) if session.user_id else (policy.anon_fresh, policy.anon_renew)
+        now = self.clock.now()
         left = session.expires - now
-        if (left > ttl - policy.granularity and left > ttl * 0.9) or (margin and left > margin):
+        if left > fresh or (margin and left > margin):
             return
         end = self._end(session, now)
         if end - session.expires < min(policy.granularity, self._ttl(session) / 10):

@@ -119,7 +119,13 @@ class Remoter(tcp.Remoter):  # type: ignore[misc]
         view: Any = data
         if not self.pending and not self.cutoff:
             size = len(data)
-            sent = self.send(data if size <= WRITE_SIZE else memoryview(data)[:WRITE_SIZE])
+            try:  # as `send` does
+                sent = self.cs.send(data if size <= WRITE_SIZE else memoryview(data)[:WRITE_SIZE])
+            except BLOCKED:
+                sent = 0
+            except (OSError, ValueError):
+                self.cutoff = True
+                return
             if sent == size:
                 return
             view = memoryview(data)[sent:]

@@ -206,10 +206,16 @@ class Steward(serving.Steward):  # type: ignore[misc]
 
     def dispense(self) -> None:
         """Send what was gathered, and see what to wait for next."""
-        if not self.closed:
-            if self._outs:
-                self._flush()
-            self._settle()
+        if self.closed:
+            return
+        outs, remoter = self._outs, self.remoter
+        if len(outs) == 1 and not remoter.pending:  # as it mostly is
+            remoter.tx(outs.pop())
+            if remoter.pending:
+                self._expect()
+        elif outs:
+            self._flush()
+        self._settle()
 
     def _object(self) -> None:
         """Say "go on" to a peer that asked, or say what was wrong and end."""

@@ -29,6 +29,7 @@ TABLES = 2
 PERMISSIONS = 0o600
 FOLDER_PERMISSIONS = 0o700
 TIME = struct.Struct(">Q")
+_VALUE = slice(TIME.size, None)
 NEVER = TIME.pack(0)
 LATEST = 2**63  # microseconds; later than that is never
 
@@ -118,7 +119,7 @@ class LmdbStore:
             return self.read(key)
         except (lmdb.Error, AttributeError) as error:
             raise StoreError(f"the database cannot be read: {error}") from error
-        return None if row is None else row[TIME.size :]
+        return None if row is None else row[_VALUE]
 
     def load(self, keys: Sequence[bytes]) -> Future[list[bytes | None]]:
         """Give the values of some records."""

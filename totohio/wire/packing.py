@@ -117,6 +117,10 @@ def _odd_byte(body: bytes) -> int:
     return len(body)
 
 
+encode_sound = _encode
+"""Writes as JSON what is known to have a JSON form, and to hold neither bytes nor odd floats; others raise anything."""
+
+
 def encode_json(value: Any) -> bytes:
     """Write a value as JSON.
 

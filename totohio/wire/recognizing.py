@@ -29,11 +29,13 @@ class Known:
 
     Attributes:
         request: What it says.
+        fields: Its fields.
         names: The fields whose values may be others, in their order.
         at: The place of the length among them, -1 without one.
     """
 
     request: Request
+    fields: dict[bytes, bytes]
     names: tuple[bytes, ...]
     at: int
 
@@ -58,7 +60,7 @@ def remember(pattern: Pattern, values: Sequence[bytes], request: Request) -> Kno
     fields = request.fields
     if b"expect" in fields or any(fields.get(name) != value for name, value in zip(names, values, strict=True)):
         return None  # a field that was there twice, for instance, has both values
-    return Known(request, names, names.index(_LENGTH) if _LENGTH in names else -1)
+    return Known(request.__copy__(), dict(fields), names, names.index(_LENGTH) if _LENGTH in names else -1)
 
 
 def recognize(known: Known, values: Sequence[bytes], max_body_size: int | None) -> Request | None:
@@ -70,8 +72,6 @@ def recognize(known: Known, values: Sequence[bytes], max_body_size: int | None) 
         max_body_size: Bytes that a body may have.
     """
     request = known.request.__copy__()
-    request.fields = fields = dict(request.fields)
-    fields.update(zip(known.names, values, strict=True))
     at = known.at
     if at >= 0:
         value = values[at]
@@ -80,4 +80,6 @@ def recognize(known: Known, values: Sequence[bytes], max_body_size: int | None) 
         request.length = length = int(value)
         if max_body_size is not None and length > max_body_size:
             return None
+    request.fields = fields = known.fields.copy()
+    fields.update(zip(known.names, values))  # noqa: B905 - as many, since it is the same pattern
     return request

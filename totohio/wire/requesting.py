@@ -87,8 +87,9 @@ class Requestant:
                     if head[0] <= _CR:
                         at = self._skip(data, at)
                         continue
-                    known = self._read(head)
-                request = known.__copy__()
+                    request = self._read(head)
+                else:
+                    request = known.__copy__()
                 length = request.length
                 if length:
                     at = end + length
@@ -124,7 +125,15 @@ class Requestant:
         """Reads a whole head that is not known, and remembers it."""
         limits = self._limits
         if len(head) <= _KNOWN_SIZE and len(head) <= limits.max_header_size:
-            return self._recognize(head)
+            pattern, values = part(head)
+            like = self._patterns.get(pattern)
+            if like is not None:
+                found = recognize(like, values, limits.max_body_size)
+                if found is not None:
+                    if len(values) < 2:  # lengths come again, signatures do not
+                        self._keep(head, found)
+                    return found
+            return self._learn(head, pattern, values, like is None)
         reader = Reader(limits)
         if len(head) > limits.max_header_size:
             head = head[: limits.max_header_size]
@@ -132,31 +141,22 @@ class Requestant:
             raise reader.overflow(head)
         return reader.read(head)
 
-    def _recognize(self, head: bytes) -> Request:
-        """Reads a head that may be like one that is known but for its values."""
-        limits, patterns = self._limits, self._patterns
-        pattern, values = part(head)
-        known = patterns.get(pattern)
-        if known is not None:
-            found = recognize(known, values, limits.max_body_size)
-            if found is not None:
-                if len(values) < 2:  # lengths come again, signatures do not
-                    self._keep(head, found)
-                return found
-        request = Reader(limits).read(head)
+    def _learn(self, head: bytes, pattern: Pattern, values: list[bytes], new: bool) -> Request:
+        """Reads a head that is like none that is known, and remembers it."""
+        request = Reader(self._limits).read(head)
         self._keep(head, request)
-        if values and known is None:
+        if values and new:
             seen = remember(pattern, values, request)
             if seen is not None:
-                if len(patterns) >= _KNOWN_HEADS:
-                    patterns.clear()
-                patterns[pattern] = seen
+                if len(self._patterns) >= _KNOWN_HEADS:
+                    self._patterns.clear()
+                self._patterns[pattern] = seen
         return request
 
     def _keep(self, head: bytes, request: Request) -> None:
         if len(self._known) >= _KNOWN_HEADS:
             self._known.clear()
-        self._known[head] = request
+        self._known[head] = request.__copy__()
 
     def _skip(self, data: bytes, at: int) -> int:
         """Passes the empty lines that clients put before a request (RFC 9112 2.2)."""

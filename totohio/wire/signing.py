@@ -23,8 +23,8 @@ def request_signature(
     algorithm: str = "sha256",
     date: str | None = None,
     nonce: str | None = None,
-) -> str:
-    """Give the signature of a request.
+) -> bytes:
+    """Give the signature of a request, as it stands in the header.
 
     Args:
         key: Of the session.
@@ -35,12 +35,14 @@ def request_signature(
         date: The value of ``x-toto-date``, where there is one.
         nonce: The value of ``x-toto-nonce``, where there is one.
     """
-    head = f"{method}{uri}{date or ''}{nonce or ''}".encode("latin-1", "replace")
-    return _signed(key, head + body, algorithm)
+    mac = _begun(key, algorithm).copy()
+    head = method + uri if date is None and nonce is None else f"{method}{uri}{date or ''}{nonce or ''}"
+    mac.update(head.encode("latin-1", "replace") + body)
+    return b2a_base64(mac.digest(), newline=False)
 
 
-def response_signature(key: str, session_id: str, body: bytes, algorithm: str = "sha256") -> str:
-    """Give the signature of a reply.
+def response_signature(key: str, session_id: str, body: bytes, algorithm: str = "sha256") -> bytes:
+    """Give the signature of a reply, as it stands in the header.
 
     Args:
         key: Of the session.
@@ -48,14 +50,13 @@ def response_signature(key: str, session_id: str, body: bytes, algorithm: str = 
         body: Exactly as it is sent.
         algorithm: "sha256", or "sha1".
     """
-    return _signed(key, session_id.encode() + body, algorithm)
+    mac = _begun(key, algorithm).copy()
+    mac.update(session_id.encode() + body)
+    return b2a_base64(mac.digest(), newline=False)
 
 
-def equal(given: str | bytes, wanted: str) -> bool:
-    """Tell whether a signature is the right one, in a time that does not tell how much of it is right."""
-    if isinstance(given, str):
-        given = given.encode("utf-8", "replace")
-    return hmac.compare_digest(given, wanted.encode())
+equal = hmac.compare_digest
+"""Tells whether a signature is the right one, in a time that does not tell how much of it is right."""
 
 
 def fresh(date: str, now: float, window: float) -> bool:
@@ -69,13 +70,13 @@ def fresh(date: str, now: float, window: float) -> bool:
     return DATE.match(date) is not None and abs(float(date) - now) <= window
 
 
-def _signed(key: str, data: bytes, algorithm: str) -> str:
-    mac = _begun(key, algorithm).copy()
-    mac.update(data)
-    return b2a_base64(mac.digest(), newline=False).decode("ascii")
-
-
 @functools.lru_cache(maxsize=KEYS)
 def _begun(key: str, algorithm: str) -> hmac.HMAC:
-    """Give an HMAC that has taken its key already: a copy costs 1.1 microseconds, one made anew 1.6."""
-    return hmac.new(key.encode(), digestmod=algorithm)
+    """Give an HMAC that has taken its key already.
+
+    To copy it, and to have the copy digest a call, costs 1.3 microseconds, where one that is made anew costs 1.8. What
+    hmac.HMAC itself wraps does the same without five calls of Python functions, in 1.0.
+    """
+    made = hmac.new(key.encode(), digestmod=algorithm)
+    inner: hmac.HMAC = getattr(made, "_hmac", made)
+    return inner

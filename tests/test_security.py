@@ -1,6 +1,7 @@
 """What docs/security.md promises, each by itself and as a client sees it."""
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support import Client, World
+from tests.support import Client, World, request_bytes
 from totohio import AESCipher, ClientCache, TotoException
+from totohio.app import keeping
 from totohio.base.clocking import Minter
+from totohio.base.futures import Future
 from totohio.core import passwording
 from totohio.core.hashing import Passwords
 from totohio.store.sealed import sealing_cache
@@ -187,6 +190,43 @@ def test_guessing_is_slowed_down_and_the_owner_is_let_in(serve: Serve) -> None:
     assert site.code("account.login", right, x_forwarded_for="192.0.2.1") == 0
 
 
+def test_more_passwords_than_can_be_looked_at_soon_are_refused_at_once(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "HASHES", 3)
+    site = serve()
+    site.join()
+    keeper = site.world.server.built.dispatcher.keeper
+    assert keeper is not None
+    pool, waiting = keeper._pool, []
+
+    class Slow:
+        """Begins with nothing before it is told to."""
+
+        def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            waiting.append((future, function, args))
+            return future
+
+    keeper._pool = Slow()  # type: ignore[assignment]
+    entry = {"method": "account.login", "parameters": {"user_id": "ada", "password": PASSWORD}}
+    entries = {str(number): entry for number in range(8)}
+    client = site.world.connect()
+    client.send(request_bytes("POST", "/", json.dumps({"batch": entries, "mode": "parallel"}).encode()))
+    site.world.step(50)
+    assert len(waiting) == 3
+    assert site.login()["error"]["code"] == 1013
+    for future, function, args in waiting:
+        future.set_result(function(*args))
+    replies = client.reply().json()["batch"].values()
+    assert sum("result" in reply for reply in replies) == 3
+    refused = [reply["error"] for reply in replies if "error" in reply]
+    assert {error["code"] for error in refused} == {1013}
+    assert all(error["retry_after"] > 0 for error in refused)
+    keeper._pool = pool
+    assert "result" in site.login()  # none of those that were refused counts as failed
+
+
 def test_guesses_in_a_batch_count_each(serve: Serve) -> None:
     site = serve()
     site.join()
@@ -243,6 +283,25 @@ def test_guesses_of_the_second_factor_are_slowed_down(serve: Serve) -> None:
     code = pyotp.TOTP(secret).at(int(site.world.server.environment.clock.now()))
     site.call("account.totp_enrol", {"password": PASSWORD, "code": code}, session)
     codes = [site.login(code=f"{number:06}")["error"]["code"] for number in range(10)]
+    assert codes == [1005] * 5 + [1013] * 5
+
+
+@pytest.mark.parametrize(
+    "between",
+    [("account.totp_enrol", {"password": PASSWORD}), ("account.update", {"password": PASSWORD, "town": "London"})],
+)
+def test_the_password_alone_does_not_make_guesses_of_the_second_factor_forgotten(
+    serve: Serve, between: tuple[str, dict[str, str]]
+) -> None:
+    site = serve()
+    session = site.join()
+    secret = site.call("account.totp_enrol", {"password": PASSWORD}, session)["result"]["secret"]
+    code = pyotp.TOTP(secret).at(int(site.world.server.environment.clock.now()))
+    site.call("account.totp_enrol", {"password": PASSWORD, "code": code}, session)
+    codes = []
+    for number in range(10):
+        codes.append(site.code("account.totp_remove", {"password": PASSWORD, "code": f"{number:06}"}, session))
+        site.call(*between, session)
     assert codes == [1005] * 5 + [1013] * 5
 
 
@@ -518,7 +577,24 @@ def test_a_signed_call_is_answered_once(serve: Serve) -> None:
         reply = site.client.request("POST", "/", body, headers=headers).json()
         return int(reply.get("error", {}).get("code", 0))
 
+    def replayed(nonce: str, date: str, other: str, then: str) -> list[int]:
+        """The codes of a signed call, and of the same bytes with another border between date, nonce and body."""
+        form = b"method=who&a=1"
+        headers = {"x-toto-session-id": made["session_id"], "content-type": "application/x-www-form-urlencoded"}
+        headers["x-toto-hmac"] = signature(made["key"], "POST", "/who", form, "sha256", date, nonce)
+        signed = date.encode() + nonce.encode() + form
+        found = []
+        for word, moment in ((nonce, date), (other, then)):
+            headers |= {"x-toto-date": moment, "x-toto-nonce": word}
+            body = signed[len(moment) + len(word) :]
+            reply = site.client.request("POST", "/who", body, headers=headers).json()
+            found.append(int(reply.get("error", {}).get("code", 0)))
+        return found
+
     now = f"{clock.now():.3f}"
+    assert replayed("once", now, now[-1] + "once", now[:-1]) == [0, 1008]
+    assert replayed("1more", now, "more", now + "1") == [0, 1008]
+    assert replayed("only", now, "onl", now) == [0, 1008]
     assert [code("one", now), code("one", now), code("two", now)] == [0, 1008, 0]
     assert [code(None, now), code("three", None), code("", now)] == [1008] * 3
     assert code("four", f"{clock.now() - 61:.0f}") == 1008

@@ -143,6 +143,7 @@ class Admitter:
         own = caller._hmac_handler
         if not session.key and own is None:  # it is older than the setting, and anybody could sign with an empty key
             raise TotoException(ERROR_INVALID_HMAC, "Invalid HMAC")
+        wanted = b""
         if own is not None:
             right = bool(own(caller.request_handler, session))
         else:
@@ -157,7 +158,7 @@ class Admitter:
             raise TotoException(ERROR_INVALID_HMAC, "Invalid HMAC")
         if self.window and own is None and not caller._signed_once:
             caller._signed_once = True
-            self._once(caller, session, str(nonce))
+            self._once(caller, session, wanted)
 
     def _dated(self, request: Request) -> tuple[str, str]:
         """Give the date and nonce that a signed request needs."""
@@ -167,9 +168,13 @@ class Admitter:
             raise TotoException(ERROR_INVALID_HMAC, "Invalid HMAC")
         return date, nonce
 
-    def _once(self, caller: Any, session: TotoSession, nonce: str) -> None:
-        """Refuse a request that has been here before: each nonce of a session is good once while its date is."""
-        key = b"n" + hashlib.sha256(f"{session.token}\n{nonce}".encode()).digest()
+    def _once(self, caller: Any, session: TotoSession, signature: bytes) -> None:
+        """Refuse a request that has been here before: each signature of a session is good once while its date is.
+
+        The nonce alone would not tell: what is signed has no borders between date, nonce and body, so that whoever
+        overhears a request could send the same bytes with another nonce.
+        """
+        key = b"n" + hashlib.sha256(session.token.encode() + b"\n" + signature).digest()
 
         def again(values: list[bytes | None]) -> Transaction:
             raise TotoException(ERROR_INVALID_HMAC, "Invalid HMAC")

@@ -24,6 +24,7 @@ from totohio.core.factoring import second_factor
 from totohio.core.hashing import Passwords
 from totohio.core.invoking import Lot
 from totohio.core.keying import ApiKeys
+from totohio.core.limiting import too_many
 from totohio.core.pausing import Fibers
 from totohio.core.ports import Store, StoreError
 from totohio.core.resetting import Resets
@@ -39,6 +40,8 @@ logger = logging.getLogger("totohio")
 
 AGENT = 200  # characters that are kept of a User-Agent
 QUIET = 1.0  # seconds in which it is logged once that the store is unavailable
+HASHES = 256  # of passwords that may wait for a thread: some seconds' work, so that nobody is served who has long left
+RETRY = 5.0  # seconds after which whoever came too late is to try again
 WAIT = 10.0  # seconds that a thread, or a start-up function, waits for the store at most
 
 
@@ -90,6 +93,7 @@ class Keeper:
             keyed=settings.hmac_enabled,
             algorithm=settings.hmac_algorithm,
         )
+        self._hashes = 0  # that are being made, or wait for a thread
         self._pool = environment.threads.pool("passwords", settings.password_threads)
         self._caches = environment.threads.pool("sessions", 4)
         self._here = here
@@ -231,8 +235,9 @@ class Keeper:
             return self.accounts.login(unit, canonical(user_id), lambda account: None, address=address, agent=agent)
         factors: list[Callable[[Account], None]] = []
 
-        def look(account: Account) -> None:
+        def look(account: Account) -> bool:
             factors.append(second_factor(account, code, self.environment.clock.now()))
+            return True
 
         verified = self.accounts.verify(unit, user_id, password, address=address, more=look)
         fresh = None
@@ -292,12 +297,24 @@ class Keeper:
         self.journal.store = store  # 0.25 microseconds less for each record that is read
 
     def _hash(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Hash in a worker thread; where nothing can be paused, here and now."""
+        """Hash in a worker thread; where nothing can be paused, here and now.
+
+        Raises:
+            TotoException: 1013, so many wait already that this one would for too long.
+        """
         if self.fibers.pausable():
-            return self._pool.submit(function, *args)
-        future: Future[Any] = Future()
+            if self._hashes >= HASHES:
+                raise too_many(RETRY, "Too many passwords are looked at just now; try again later.")
+            self._hashes += 1
+            future: Future[Any] = self._pool.submit(function, *args)
+            future.add_done_callback(self._hashed)
+            return future
+        future = Future()
         future.set_result(function(*args))
         return future
+
+    def _hashed(self, future: Future[Any]) -> None:
+        self._hashes -= 1
 
     def _check(self, password: str, user_id: str) -> None:
         settings = self.settings

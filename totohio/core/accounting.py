@@ -25,7 +25,7 @@ from totohio.core.account import (
     set_password,
     wrong,
 )
-from totohio.core.committing import Unit, version_of
+from totohio.core.committing import Unit, unchanged, version_of
 from totohio.core.devices import AGENT, Device, added, devices_key
 from totohio.core.devices import read as devices_of
 from totohio.core.devices import record as devices_record
@@ -64,12 +64,11 @@ class Throttle(Protocol):
             TotoException: 1013, there were too many; with ``retry_after`` in seconds.
         """
 
-    def succeeded(self, unit: Unit, user_id: str, address: str) -> None:
-        """Take back the attempt: it was the user."""
+    def succeeded(self, unit: Unit, user_id: str, address: str, whole: bool) -> None:
+        """Take back the attempt: it was the user, who has shown all that the account asks for if it was a whole one."""
 
 
-Edit = Callable[[Account], None]
-"""Changes an account; raises a TotoException where it cannot be changed so."""
+Edit = Callable[[Account], None]  # changes an account; raises a TotoException where it cannot be changed so
 
 
 class Accounts:
@@ -269,8 +268,7 @@ class Accounts:
                 writes.append(Write(keys[1], devices_record(rest, self.minter.draw(VERSION))))
             if also is not None:
                 writes.append(also[1](values[2]))
-            conditions = tuple((key, version_of(value)) for key, value in zip(keys, values, strict=True))
-            return Transaction(conditions, tuple(writes))
+            return Transaction(unchanged(keys, values), tuple(writes))
 
         unit.write(build(unit.load(keys)), build)
         if keep is not None and sessions.cache is not None:
@@ -301,7 +299,7 @@ class Accounts:
         password: Any,
         *,
         address: str = "",
-        more: Callable[[Account], None] | None = None,
+        more: Callable[[Account], bool] | None = None,
     ) -> Account:
         """Give the account of a user whose password is right.
 
@@ -312,10 +310,10 @@ class Accounts:
             user_id: Who somebody says to be.
             password: What they show for it.
             address: From where.
-            more: Looks at what else they have to show; what it raises counts as a failure too.
+            more: Looks at what else they have to show, tells whether it was there; what it raises is a failure, too.
 
         Raises:
-            TotoException: 1005, there is no such user or the password is wrong; 1013, too many have failed.
+            TotoException: 1005, no such user or the wrong password; 1013, too many have failed or are looked at.
             StoreError: It cannot be read.
         """
         if not isinstance(user_id, str) or not isinstance(password, str):
@@ -330,15 +328,21 @@ class Accounts:
             known = account is not None and address_digest(address) in account.known
             counted = self.throttle.reserve(unit, user_id, address, known)
         hashed = account.password if account is not None else ""
-        right = unit.wait(self.submit(self._right, hashed, password))
+        try:
+            hashing = self.submit(self._right, hashed, password)
+        except TotoException:  # too many are made just now, which is not this one's failure
+            if self.throttle is not None:
+                self.throttle.succeeded(unit, user_id, address, False)
+            raise
+        right = unit.wait(hashing)
         if counted is not None and unit.journal.fibers.pausable():
             unit.wait(counted)  # another process may have had the last attempt that was left
         if not right or account is None or not account.password:
             raise wrong()
-        if more is not None:
-            more(account)
+        shown = more is not None and more(account)
         if self.throttle is not None:
-            self.throttle.succeeded(unit, user_id, address)
+            # Who knows the password alone does not make the codes forgotten that somebody has guessed.
+            self.throttle.succeeded(unit, user_id, address, shown or not account.totp_on)
         return account
 
     def _right(self, hashed: str, password: str) -> bool:
@@ -377,14 +381,13 @@ class Accounts:
                 account.known = [*account.known, address_digest(address)][-MAX_KNOWN:]
 
         def build(values: list[bytes | None]) -> Transaction:
-            conditions = tuple((key, version_of(value)) for key, value in zip(keys, values, strict=True))
             writes = [self.edited(keys[0], values[0], change)]
             if opening is not None:
                 devices = devices_of(values[1])
                 left = added(devices, new)
                 gone = [Write(device.session, None) for device in devices if device not in left]
                 writes += [Write(keys[1], devices_record(left, self.minter.draw(VERSION))), opening, *gone]
-            return Transaction(conditions, tuple(writes))
+            return Transaction(unchanged(keys, values), tuple(writes))
 
         unit.write(build(unit.load(keys)), build)
         if opening is None:

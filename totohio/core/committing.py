@@ -383,3 +383,8 @@ class Unit:
 def version_of(value: bytes | None) -> bytes | None:
     """Give the version of a record, None where there is none."""
     return None if value is None else bytes(value[:VERSION])
+
+
+def unchanged(keys: Sequence[bytes], values: Sequence[bytes | None]) -> tuple[tuple[bytes, bytes | None], ...]:
+    """Give the conditions that nobody has changed these records since they had these values."""
+    return tuple((key, version_of(value)) for key, value in zip(keys, values, strict=True))

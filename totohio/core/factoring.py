@@ -53,8 +53,8 @@ def shown(account: Account, code: Any, now: float) -> int:
     return step
 
 
-def look(account: Account, code: Any, now: float) -> None:
-    """See whether a code that somebody shows is good, where there is something that it can be of.
+def look(account: Account, code: Any, now: float) -> bool:
+    """See whether a code that somebody shows is good, where there is something that it can be of; tell if it is.
 
     It is looked at when the password is verified, so that a wrong one is a failed attempt, too: who has the password
     cannot try one code after another.
@@ -62,8 +62,10 @@ def look(account: Account, code: Any, now: float) -> None:
     Raises:
         TotoException: 1005, it is not.
     """
-    if code is not None and account.totp:
-        shown(account, code, now)
+    if code is None or not account.totp:
+        return False
+    shown(account, code, now)
+    return True
 
 
 def enrol(accounts: Accounts, unit: Unit, user_id: str, issuer: str) -> tuple[str, str]:

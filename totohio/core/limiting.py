@@ -88,8 +88,8 @@ def lifetime(rule: Rule, bucket: Bucket) -> float:
     return bucket.failures * rule.leak + rule.most
 
 
-def too_many(seconds: float) -> TotoException:
+def too_many(seconds: float, text: str = "Too many attempts have failed; try again later.") -> TotoException:
     """The error of an attempt that came too early."""
-    error = TotoException(ERROR_TOO_MANY_REQUESTS, "Too many attempts have failed; try again later.")
+    error = TotoException(ERROR_TOO_MANY_REQUESTS, text)
     error.retry_after = round(seconds, 3)  # type: ignore[attr-defined]
     return error

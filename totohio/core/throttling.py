@@ -11,7 +11,7 @@ import msgspec
 
 from totohio.base.clocking import Clock, Minter
 from totohio.base.futures import Future
-from totohio.core.committing import Unit, version_of
+from totohio.core.committing import Unit, unchanged
 from totohio.core.limiting import ACCOUNT, ADDRESS, PAIR, Bucket, Rule, failed, left, lifetime, taken_back, too_many
 from totohio.core.ports import VERSION, Transaction, Write
 
@@ -69,14 +69,21 @@ class LoginThrottle:
         unit.tickets.append((ticket, True))
         return ticket
 
-    def succeeded(self, unit: Unit, user_id: str, address: str) -> None:
-        """Take the attempt back and forget the others of this account from this address: it was the user."""
+    def succeeded(self, unit: Unit, user_id: str, address: str, whole: bool) -> None:
+        """Take the attempt back; forget the others of this account from this address, too, after a whole one.
+
+        Args:
+            unit: Whose request it is.
+            user_id: Whose account.
+            address: From where.
+            whole: All was shown that the account asks for, the second factor included.
+        """
         rules = self._rules(user_id, address, False)
         now = self._clock.now()
 
         def build(values: list[bytes | None]) -> Transaction:
             after = [
-                Bucket() if rule is PAIR else taken_back(_bucket(value), rule, now)
+                Bucket() if rule is PAIR and whole else taken_back(_bucket(value), rule, now)
                 for value, (_, rule) in zip(values, rules, strict=True)
             ]
             return self._transaction(rules, values, after, now)
@@ -103,8 +110,7 @@ class LoginThrottle:
                 writes.append(Write(key, self._minter.draw(VERSION) + _encode(bucket), expires))
             elif value is not None:
                 writes.append(Write(key, None))
-        conditions = tuple((key, version_of(value)) for (key, _), value in zip(rules, values, strict=True))
-        return Transaction(conditions, tuple(writes), lazy=True)
+        return Transaction(unchanged([key for key, _ in rules], values), tuple(writes), lazy=True)
 
 
 def _bucket(value: bytes | None) -> Bucket:

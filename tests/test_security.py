@@ -190,6 +190,17 @@ def test_guessing_is_slowed_down_and_the_owner_is_let_in(serve: Serve) -> None:
     assert site.code("account.login", right, x_forwarded_for="192.0.2.1") == 0
 
 
+def test_the_properties_of_an_account_have_a_bound(serve: Serve) -> None:
+    site = serve(max_account_size=1000)
+    large = {"user_id": "ada", "password": PASSWORD, "text": "x" * 1000}
+    assert site.code("account.create", large) == 1003
+    session = site.join()
+    change = {"password": PASSWORD, "one": "x" * 600}
+    assert site.code("account.update", change, session) == 0
+    assert site.code("account.update", {"password": PASSWORD, "two": "x" * 600}, session) == 1003
+    assert site.code("account.update", {"password": PASSWORD, "one": "", "two": "x" * 600}, session) == 0
+
+
 def test_more_passwords_than_can_be_looked_at_soon_are_refused_at_once(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,7 +110,7 @@ class DBConnection:
             def edit(account: Any) -> None:
                 if account.changed != verified.changed:
                     raise wrong()
-                put_properties(account, changes)
+                put_properties(account, changes, accounts.max_size)
 
             if new_password is not None:
                 accounts.change_password(

@@ -112,6 +112,7 @@ class Keeper:
             hasher=self.hasher,
             throttle=LoginThrottle(clock=clock, minter=minter) if settings.login_throttle else None,
             check=self._check if strict(settings) else None,
+            max_size=settings.max_account_size,
         )
         self.sessions.get_account = lambda session: self.accounts.open(session._unit, session.user_id)
         self.sessions.cutoff = self._cutoff

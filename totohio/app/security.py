@@ -151,6 +151,9 @@ class Security:
     password_threads: int = option(
         2, PASSWORDS, "How many passwords are hashed at a time.", unit="threads", least=1, most=256
     )
+    max_account_size: int = option(
+        65_536, PASSWORDS, "How much the properties of an account may take; 0 for any size.", unit="bytes", least=0
+    )
     login_throttle: bool = option(
         True, PASSWORDS, "Delays attempts to log in after some have failed; those too early get error 1013."
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from totohio.base.errors import ERROR_INVALID_USER_ID, ERROR_USER_NOT_FOUND, TotoException
+from totohio.base.errors import ERROR_INVALID_USER_ID, ERROR_MISSING_PARAMS, ERROR_USER_NOT_FOUND, TotoException
 from totohio.core.committing import Unit
 from totohio.core.ports import VERSION
 from totohio.core.throttling import place
@@ -186,7 +186,8 @@ class TotoAccount:
         if not self._changed:
             return
         changes = {name: self._properties.get(name, _ABSENT) for name in sorted(self._changed)}
-        self._home.change(self._unit, self.user_id, lambda account: put_properties(account, changes))
+        most = self._home.max_size
+        self._home.change(self._unit, self.user_id, lambda account: put_properties(account, changes, most))
         self._changed = set()  # now, and not when one of them was refused: the others are still to be saved
 
 
@@ -198,11 +199,16 @@ def properties_of(account: Account) -> dict[str, Any]:
     return decode_msgpack(account.properties) if account.properties else {}
 
 
-def put_properties(account: Account, changes: dict[str, Any]) -> None:
+def put_properties(account: Account, changes: dict[str, Any], most: int = 0) -> None:
     """Change properties of an account.
 
+    Args:
+        account: The account.
+        changes: Its new properties, by name.
+        most: How many bytes all of them may take; 0 for any number.
+
     Raises:
-        TotoException: 1000, a property cannot be kept.
+        TotoException: 1000, a property cannot be kept; 1003, they take too much.
     """
     properties = properties_of(account)
     for name, value in changes.items():
@@ -210,4 +216,7 @@ def put_properties(account: Account, changes: dict[str, Any]) -> None:
             properties.pop(name, None)
         else:
             properties[name] = value
-    account.properties = encode_msgpack(properties) if properties else b""
+    packed = encode_msgpack(properties) if properties else b""
+    if most and len(packed) > max(most, len(account.properties)):  # those that are larger by now may become smaller
+        raise TotoException(ERROR_MISSING_PARAMS, f"The properties of an account may take {most} bytes.")
+    account.properties = packed

@@ -29,29 +29,12 @@ from totohio.core.committing import Unit, unchanged, version_of
 from totohio.core.devices import AGENT, Device, added, devices_key
 from totohio.core.devices import read as devices_of
 from totohio.core.devices import record as devices_record
-from totohio.core.ports import VERSION, Transaction, Write
+from totohio.core.ports import VERSION, Hasher, Transaction, Write
 from totohio.core.session import TotoSession
 from totohio.core.sessioning import Sessions, session_key
 
 MAX_KNOWN = 20  # addresses that are remembered of an account
 SALT = 16  # bytes
-
-
-class Hasher(Protocol):
-    """Makes and verifies hashes of passwords; see `hashing.Passwords`."""
-
-    @property
-    def dummy(self) -> str:
-        """A hash of no password."""
-
-    def hash(self, password: str, salt: bytes) -> str:
-        """Give the hash of a password."""
-
-    def verify(self, hashed: str, password: str) -> bool:
-        """Tell whether a hash is that of the password."""
-
-    def outdated(self, hashed: str) -> bool:
-        """Tell whether a hash is weaker than those that are made now."""
 
 
 class Throttle(Protocol):
@@ -80,6 +63,7 @@ class Accounts:
         hasher: Makes and verifies hashes of passwords.
         throttle: Counts attempts that fail; None counts none.
         check: Looks whether a new password will do; raises TotoException 1003 otherwise.
+        max_size: Bytes that the properties of an account may take; 0 for any number.
     """
 
     def __init__(
@@ -92,6 +76,7 @@ class Accounts:
         hasher: Hasher,
         throttle: Throttle | None,
         check: Callable[[str, str], None] | None,
+        max_size: int = 0,
     ) -> None:
         self.sessions = sessions
         self.clock = clock
@@ -100,6 +85,7 @@ class Accounts:
         self.hasher = hasher
         self.throttle = throttle
         self.check = check
+        self.max_size = max_size
 
     # ------------------------------------------------------------ reading
 
@@ -178,7 +164,7 @@ class Accounts:
             hashed = self.hash(unit, password)
         now = self.clock.now()
         account = Account(name, hashed, now, now)
-        put_properties(account, properties)
+        put_properties(account, properties, self.max_size)
         write = Write(key, record(account, self.minter.draw(VERSION)))
 
         def taken(values: list[bytes | None]) -> Transaction:

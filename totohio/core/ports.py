@@ -101,3 +101,20 @@ class Store(Protocol):
 
         A store that does it by itself tells 0.
         """
+
+
+class Hasher(Protocol):
+    """Makes and verifies hashes of passwords; see `hashing.Passwords`."""
+
+    @property
+    def dummy(self) -> str:
+        """A hash of no password."""
+
+    def hash(self, password: str, salt: bytes) -> str:
+        """Give the hash of a password."""
+
+    def verify(self, hashed: str, password: str) -> bool:
+        """Tell whether a hash is that of the password."""
+
+    def outdated(self, hashed: str) -> bool:
+        """Tell whether a hash is weaker than those that are made now."""

@@ -4,7 +4,8 @@ import totohio
 
 CODES = 18
 NAMES = """
-    TotoServer Settings PollingDoist Environment TotoHandler BatchHandlerProxy requires default_parameters raw_response
+    TotoServer Settings PollingDoist Environment TotoHandler BatchHandlerProxy EventManager
+    Stream EventStream requires default_parameters raw_response
     jsonp error_redirect asynchronous authenticated authenticated_with_parameter optionally_authenticated
     anonymous_session requires_role pausable TotoSession TotoAccount DBConnection TotoSessionCache RedisSessionCache
     ClientCache AESCipher sleep Future TaskQueue InstancePool AwaitableInstance TotoException TotohioError

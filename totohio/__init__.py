@@ -8,9 +8,11 @@ __version__ = "0.1.0"
 
 from totohio.app.batching import BatchHandlerProxy
 from totohio.app.connecting import DBConnection
+from totohio.app.eventing import EventManager
 from totohio.app.handling import TotoHandler
 from totohio.app.serving import TotoServer
 from totohio.app.settings import Settings
+from totohio.app.streaming import EventStream, Stream
 from totohio.base.environing import Environment
 from totohio.base.errors import (
     ERROR_BATCH_REFERENCE,
@@ -70,6 +72,10 @@ __all__ = [
     # what methods are handed
     "TotoHandler",
     "BatchHandlerProxy",
+    # events
+    "EventManager",
+    "Stream",
+    "EventStream",
     # what methods are marked with
     "requires",
     "default_parameters",

@@ -81,11 +81,6 @@ def test_a_secret_is_never_shown():
     assert "hunter2" not in secret.shown("hunter2")
 
 
-def test_options_that_do_nothing_yet_are_named_when_somebody_sets_them():
-    assert load(environ={}).idle() == []
-    assert load(arguments={"event_mode": "on", "session_ttl": 5}, environ={}).idle() == ["event_mode"]
-
-
 def test_settings_have_no_attribute_that_is_not_in_the_table():
     names = {field.name for field in dataclasses.fields(Settings)}
     assert names - set(OPTIONS) == {"folder", "sources"}

@@ -285,14 +285,6 @@ def test_a_module_that_seems_to_lack_invoke_is_named_at_debug_level(
     assert server.log().count("DEBUG not served: methods/prise.py has no function invoke\n") == count
 
 
-def test_settings_without_effect_in_this_version_are_named(start: Start):
-    server = start("--event-mode", "on")
-    server.connect().close()
-    server.signal()
-    assert server.wait() == 0
-    assert "WARN  the option event_mode has no effect in this version" in server.log()
-
-
 def test_a_unix_socket_is_announced_and_answers(start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     server = start(address=("--uds", "socket"))
     assert server.url() == "unix:socket"

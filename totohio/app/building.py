@@ -1,21 +1,25 @@
 """The only composition root: settings and an Environment in, a server of Doers out."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from totohio.app.batching import BatchDoer
 from totohio.app.configuring import module_path
 from totohio.app.dispatching import Dispatcher
+from totohio.app.eventing import EventManager
 from totohio.app.keeping import Keeper
 from totohio.app.scheduling import CallDoer, TotoDoer
 from totohio.app.settings import Settings
 from totohio.app.storing import SessionDoer
+from totohio.app.telling import EventDoer, Teller
 from totohio.app.transcribing import TranscriptDoer
 from totohio.base.clocking import Clock, Minter
 from totohio.base.environing import Environment
 from totohio.base.errors import SettingsError
 from totohio.base.recording import CallLog, RecordDoer
+from totohio.bus import opening
 from totohio.core import importing
 from totohio.core.invoking import Lot
 from totohio.core.registering import Registry
@@ -83,6 +87,7 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
         packer=Packer(msgpack=settings.msgpack_enabled, bson=settings.bson_enabled),
         lot=Lot(here=inbox.here, wake=poller.wake),
         environment=environment,
+        events=_events(settings, environment, inbox),
         here=inbox.here,
         post=inbox.post,
         select=settings.method_select,
@@ -102,6 +107,7 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
         CallDoer(dispatcher, server),
         BatchDoer(dispatcher.batches, settings.batch_slice),
         *([SessionDoer(keeper)] if keeper is not None else []),
+        EventDoer(dispatcher.events.teller),
         OffloadDoer(inbox),
     ]
     if settings.record is not None:
@@ -117,6 +123,12 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
         drain_timeout=settings.drain_timeout,
     )
     return Built(doer=doer, server=server, dispatcher=dispatcher, inbox=inbox, environment=environment)
+
+
+def _events(settings: Settings, environment: Environment, inbox: Inbox) -> EventManager:
+    teller = Teller(environment=environment, bus=opening.make(settings, environment), settings=settings)
+    access = _function("event_access_function", settings.event_access_function)
+    return EventManager(environment=environment, here=inbox.here, post=inbox.post, teller=teller, access=access)
 
 
 def _server(settings: Settings, environment: Environment, poller: Any, dispatcher: Dispatcher) -> Server:
@@ -161,11 +173,31 @@ def startup(settings: Settings, /, **arguments: Any) -> None:
         SettingsError: There is no such function.
         LoadError: Its module raises when it is imported.
     """
-    if settings.startup_function is None:
-        return
-    module_name, _, name = settings.startup_function.rpartition(".")
+    function = _function("startup_function", settings.startup_function)
+    if function is not None:
+        function(**arguments)
+
+
+def initiate(settings: Settings, manager: EventManager) -> None:
+    """Have the module that the settings name register handlers of events, if they name one.
+
+    Raises:
+        SettingsError: There is no such module.
+        LoadError: It raises when it is imported.
+    """
+    if settings.event_init_module is not None:
+        function = _function("event_init_module", f"{settings.event_init_module}.invoke")
+        assert function is not None
+        function(manager)
+
+
+def _function(option: str, name: str | None) -> Callable[..., Any] | None:
+    """Give the function that an option names; None when it names none."""
+    if name is None:
+        return None
+    module_name, _, attribute = name.rpartition(".")
     try:
-        function = getattr(importing.load(module_name), name)
+        function: Callable[..., Any] = getattr(importing.load(module_name), attribute)
     except (ModuleNotFoundError, AttributeError) as error:
-        raise SettingsError(f"startup_function: {error}") from None
-    function(**arguments)
+        raise SettingsError(f"{option}: {error}") from None
+    return function

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from totohio.app.batching import BatchCall, Batches
+from totohio.app.eventing import EventManager
 from totohio.app.forms import multipart
 from totohio.app.handling import TotoHandler
 from totohio.app.keeping import Keeper
@@ -63,6 +64,7 @@ class Dispatcher:
         lot: Where methods wait.
         batches: Batches that are not done yet.
         waits: Requests whose reply comes later, by when they time out.
+        events: Tells who waits for them.
         replier: Makes the bytes of replies.
         packed: Content types that replies are packed in.
         keeper: Accounts and sessions; None without a database.
@@ -79,6 +81,7 @@ class Dispatcher:
         packer: Packer,
         lot: Lot,
         environment: Environment,
+        events: EventManager,
         here: Callable[[], bool],
         post: Callable[..., None],
         select: str = "both",
@@ -95,6 +98,7 @@ class Dispatcher:
         self.find = registry.find
         self.lot = lot
         self.environment = environment
+        self.events = events
         self.clock = clock = environment.clock
         self.minter = environment.minter
         self.here = here

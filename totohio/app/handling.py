@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from totohio.app.identifying import Identified
+from totohio.app.listening import Listening
 from totohio.app.replying import CONTENTLESS, raw_bytes
 from totohio.base.environing import Environment
 from totohio.base.errors import ERROR_SERVER, ERROR_TIMED_OUT, TotoException
@@ -30,7 +30,7 @@ class Parked(Protocol):
         """End it where it stands."""
 
 
-class TotoHandler(Identified):
+class TotoHandler(Listening):
     """One request on its way through the server.
 
     A method gets it as its first argument. It knows the request, and it sends the reply: mostly by
@@ -72,7 +72,7 @@ class TotoHandler(Identified):
         self.response_type = self._format = JSON
         self.headers_only = False
         self.session = None
-        self._unit = None
+        self._unit = self._bonds = None
         self._extra = b""
         self._signed_once = False
         self.transaction_id = ""
@@ -201,7 +201,7 @@ class TotoHandler(Identified):
             if session.key:
                 self._sign(session, body)
         data = dispatcher.replier.plain(request, self._steward, JSON, body, self._extra)
-        if dispatcher.timed or TotoHandler._after is not None:
+        if dispatcher.timed or TotoHandler._after is not None or self._bonds is not None:
             self._finish(0)
         else:
             self._finished = True
@@ -289,6 +289,8 @@ class TotoHandler(Identified):
             if not self._finished:
                 steward.exchange = self  # to hear of it when the peer reads no more, either
             return
+        if self._bonds is not None:
+            self._unbind()
         if self._run is None:
             self._dispatcher.waits.drop(self)
             self._finish(0)
@@ -349,6 +351,8 @@ class TotoHandler(Identified):
         if self._finished:
             return
         self._finished = True
+        if self._bonds is not None:
+            self._unbind()
         dispatcher = self._dispatcher
         if self._run is not None or self._steward.exchange is self:
             dispatcher.waits.drop(self)

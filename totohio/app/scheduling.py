@@ -168,6 +168,7 @@ class TotoDoer(DoDoer):
             self._end = tyme + self.drain_timeout
             self._impatient = tyme + min(PATIENCE, self.drain_timeout)
             self.dispatcher.replier.retiring = True
+            self.dispatcher.events.teller.retire()
             self.server.retire()
         if self.server.idle(patient=tyme < self._impatient):
             return True

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from totohio.app.building import Built, build, kernel_environment, startup
+from totohio.app.building import Built, build, initiate, kernel_environment, startup
 from totohio.app.configuring import load
 from totohio.app.noticing import unserved
 from totohio.app.scheduling import TotoDoer
@@ -65,6 +65,7 @@ class TotoServer:
                 self._wish(self._built.doer)
             keeper = self._built.dispatcher.keeper
             connection = keeper.connect() if keeper is not None else None
+            initiate(self.settings, self._built.dispatcher.events)
             startup(self.settings, settings=self.settings, server=self, db_connection=connection)
         return self._built
 

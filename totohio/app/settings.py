@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from totohio.app.events import EVENTS, STREAMS, Events
 from totohio.app.options import FIELDS, FILE, FUNCTION, LINE, MODULE, ORIGIN, ROOT, Option, option
 from totohio.app.security import COOKIES, PASSWORDS, SESSIONS, SIGNATURES, STORES, Security
 
@@ -36,16 +37,17 @@ ORDER = (
     PASSWORDS,
     SIGNATURES,
     COOKIES,
+    EVENTS,
+    STREAMS,
     LIMITS,
     TIMEOUTS,
     RUNNING,
     RECORDING,
 )
-LATER = "Events (used by a later version; accepted, without effect in this one)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Security):
+class Settings(Security, Events):
     """The options of one server; make it with `totohio.app.configuring.load`, which validates.
 
     Attributes:
@@ -288,16 +290,8 @@ class Settings(Security):
         shape=FIELDS,
     )
 
-    event_mode: Literal["off", "on", "only"] = option(
-        "off", LATER, "Passes events between servers: not at all, beside serving, or only that."
-    )
-
     folder: str | None = None
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False, compare=False)
-
-    def idle(self) -> list[str]:
-        """Name the options that somebody set to another value than the default though this version ignores them."""
-        return [row.name for row in OPTIONS.values() if row.group == LATER and getattr(self, row.name) != row.default]
 
 
 def _rows() -> Mapping[str, Option]:

@@ -8,7 +8,7 @@ from totohio.app.configuring import load, module_path
 from totohio.app.reloading import ReloadDoer, repaired, restart
 from totohio.app.serving import TotoServer
 from totohio.base.errors import TotohioError
-from totohio.base.recording import configure, logger
+from totohio.base.recording import configure
 from totohio.cli.parsing import Command, Order
 from totohio.cli.printing import silence
 
@@ -71,8 +71,6 @@ def _announce(server: TotoServer) -> None:
         print(f"totohio {__version__} listens on {server.url}", flush=True)
     except OSError:
         silence()
-    for name in server.settings.idle():
-        logger().warning("the option %s has no effect in this version", name)
 
 
 COMMAND = Command(

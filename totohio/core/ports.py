@@ -6,12 +6,13 @@ kept (accounts, sessions, counters of failures) is a record, and everything that
 records that must still have the versions they were read with, and some that are written together when they have.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from totohio.base.errors import TotohioError
 from totohio.base.futures import Future
+from totohio.core.recovering import Event, History
 
 VERSION = 8  # bytes of a version, at the beginning of each value: two are alike in one of 10**19 pairs
 MAX_KEY = 64  # bytes of a key at most; the first tells the kind of record
@@ -118,3 +119,70 @@ class Hasher(Protocol):
 
     def outdated(self, hashed: str) -> bool:
         """Tell whether a hash is weaker than those that are made now."""
+
+
+class Receiver(Protocol):
+    """Takes what a bus brings to this process, and tells it in the order in which it came.
+
+    Attributes:
+        history: What was told of late; a bus may ask it how far each log has come.
+    """
+
+    history: History
+
+    def room(self) -> bool:
+        """Tell whether it takes more now; a bus that is told no tries again in a later cycle."""
+
+    def receive(self, event: Event, *, old: bool = False) -> None:
+        """Take the next event of a log; what was told before is left out.
+
+        Args:
+            event: The event, with its origin and offset.
+            old: It is kept for those who ask what they have missed, and nobody is told of it.
+        """
+
+    def missed(self, origin: str, last: int) -> None:
+        """Know that whatever has not come of a log up to an offset is lost."""
+
+    def turn(self, event: Event, done: Callable[[], object] | None = None) -> None:
+        """Take an event that this process alone is told of; ``done`` is called once it was."""
+
+
+class Bus(Protocol):
+    """Carries events between processes. Called by the thread of the cycle only, and never blocking.
+
+    Events of one origin reach a process in the order in which they were sent, each once; what a process cannot be given
+    any more it is told to have missed.
+    """
+
+    def open(self, receiver: Receiver, tyme: float) -> None:
+        """Begin to send and to receive.
+
+        Raises:
+            OSError: It cannot listen.
+        """
+
+    def close(self) -> None:
+        """End; twice does no harm, and `open` may follow."""
+
+    def send(self, name: str, data: bytes, *, broadcast: bool) -> Future[None]:
+        """Send an event to every process, this one included, or to one process, each in turn.
+
+        Args:
+            name: Of the event.
+            data: Its arguments, as MessagePack.
+            broadcast: To every process.
+
+        Returns:
+            A Future that is done once the bus has taken it, so that it reaches all who are, or come, within reach while
+            it is kept; a `StoreError` when nobody knows whether it has.
+        """
+
+    def service(self, tyme: float) -> None:
+        """Do bounded work: send, receive, connect."""
+
+    def due(self) -> float:
+        """The tyme at which it needs a cycle; infinity when only a wake-up brings it work."""
+
+    def alive(self, origin: str) -> bool:
+        """Tell whether more may come of a log."""

@@ -1,0 +1,1 @@
+"""How events travel between processes: adapters of the port `core.ports.Bus`."""

@@ -16,7 +16,7 @@ from totohio.app.storing import SessionDoer
 from totohio.app.telling import EventDoer, Teller
 from totohio.app.transcribing import TranscriptDoer
 from totohio.base.clocking import Clock, Minter
-from totohio.base.environing import Environment
+from totohio.base.environing import Environment, Poller
 from totohio.base.errors import SettingsError
 from totohio.base.recording import CallLog, RecordDoer
 from totohio.bus import opening
@@ -87,7 +87,7 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
         packer=Packer(msgpack=settings.msgpack_enabled, bson=settings.bson_enabled),
         lot=Lot(here=inbox.here, wake=poller.wake),
         environment=environment,
-        events=_events(settings, environment, inbox),
+        events=_events(settings, environment, inbox, poller),
         here=inbox.here,
         post=inbox.post,
         select=settings.method_select,
@@ -125,8 +125,8 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
     return Built(doer=doer, server=server, dispatcher=dispatcher, inbox=inbox, environment=environment)
 
 
-def _events(settings: Settings, environment: Environment, inbox: Inbox) -> EventManager:
-    teller = Teller(environment=environment, bus=opening.make(settings, environment), settings=settings)
+def _events(settings: Settings, environment: Environment, inbox: Inbox, poller: Poller) -> EventManager:
+    teller = Teller(environment=environment, bus=opening.make(settings, environment, poller), settings=settings)
     access = _function("event_access_function", settings.event_access_function)
     return EventManager(environment=environment, here=inbox.here, post=inbox.post, teller=teller, access=access)
 

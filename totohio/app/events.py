@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from totohio.app.options import FUNCTION, MODULE, option
+from totohio.app.options import FUNCTION, LINE, MODULE, option
 
 MIB = 1024 * 1024
 LARGEST = 2**40  # bytes or things: nothing of ours can be larger
@@ -22,6 +22,42 @@ class Events:
         EVENTS,
         "Whether events come from other hosts and go to them: not at all (off), beside serving (on), or without "
         "serving anything else (only). Within a server and between its processes they travel in any case.",
+    )
+    event_bus: Literal["auto", "memory", "peers", "redis"] = option(
+        "auto",
+        EVENTS,
+        "How events travel: within the process (memory), over connections between processes (peers), or through the "
+        "Redis server of database_url (redis). Auto takes peers where there are other processes or event_mode is on, "
+        "and memory otherwise.",
+    )
+    event_host: str = option(
+        "127.0.0.1", EVENTS, "The address on which other hosts connect to this one's events.", shape=LINE
+    )
+    event_port: int = option(
+        8889, EVENTS, "The TCP port for that; 0 lets the system choose a free one.", least=0, most=65535
+    )
+    event_key: str | None = option(
+        None,
+        EVENTS,
+        "A secret text that all hosts share whose events travel over connections between them; make it with "
+        "openssl rand -base64 32. They show each other that they have it. Events are not encrypted on the way.",
+        shape=LINE,
+        secret=True,
+    )
+    remote_event_receivers: str = option(
+        "",
+        EVENTS,
+        "Where other hosts take events, as HOST:PORT or tcp://HOST:PORT, separated by commas; the hosts are numeric "
+        "addresses. Each host names all others.",
+        shape=LINE,
+    )
+    event_max_size: int = option(
+        1 * MIB,
+        EVENTS,
+        "How large the arguments of an event may be that goes to other processes.",
+        unit="bytes",
+        least=1024,
+        most=1024 * MIB,
     )
     event_init_module: str | None = option(
         None,

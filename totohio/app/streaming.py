@@ -200,6 +200,7 @@ class EventStream(Stream):
         """
         self._blocked = False
         self._waiting = False
+        self._gapped = False  # the last that it was told is that something is missing
         self.subscription, self._id, missed, recovered = subscribe(self._soon)
         super().__init__(handler, teller)
         parts = [message(b'{"recovered":%b}' % (b"true" if recovered else b"false"), event="recovered")]
@@ -228,7 +229,9 @@ class EventStream(Stream):
                 else:
                     self._id = item.id
                     parts.append(item.message)
-            else:
+                self._gapped = False
+            elif not self._gapped:
+                self._gapped = True
                 parts.append(GAP_MESSAGE)
         self._write(b"".join(parts))
         if subscription.lost:

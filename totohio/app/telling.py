@@ -40,7 +40,6 @@ PUMPS = 512  # clients that are sent in a cycle what waits for them
 EXPIRIES = 256  # waits, heartbeats and old events that end in a cycle
 LEFTOVERS = 64  # waits that are over and may stand in the heap before it is looked through for them
 FORGET_PAUSE = 10.0  # seconds between two looks for logs that have ended
-GATHERING = 2.0  # seconds after the start in which other processes are met: what they had sent before is old
 
 
 class Teller:
@@ -76,7 +75,6 @@ class Teller:
         self._timeouts: list[tuple[float, int, Future[Any]]] = []
         self._numbers = itertools.count()
         self._leftovers = 0
-        self._met = -math.inf  # the tyme until which other processes are met
         self._forget_at = math.inf
         self._streams: dict[Any, None] = {}
 
@@ -197,13 +195,11 @@ class Teller:
         self._inbox.append(tell)
 
     def _tell(self, event: Event, old: bool) -> int:
-        known = event.origin in self.history.logs
         outcome = self.history.add(event, self.tyme)
         if outcome == DUPLICATE:
             return 0
         count = 1
-        fresh = not known and (event.offset > 1 or self.tyme < self._met)
-        if outcome == BEHIND_GAP or fresh:
+        if outcome == BEHIND_GAP or old:  # who has come meanwhile has missed an old one, too
             count += self._warn()
         if old:
             return count
@@ -239,7 +235,6 @@ class Teller:
     def open(self, tyme: float) -> None:
         """Begin."""
         self.tyme = tyme
-        self._met = tyme + GATHERING
         self._forget_at = tyme + FORGET_PAUSE
         self.retiring = False
         self.running = True

@@ -1,4 +1,4 @@
-"""Outbound connections: one socket as an Attendant of a Poller, told of in a few words to its owner.
+"""Connections of our own: one socket as an Attendant of a Poller, told of in a few words to its owner.
 
     connecting   until the socket is writable, or `due` has come
     connected    what is sent goes at once, what the socket does not take when it is writable again
@@ -51,7 +51,7 @@ class Owner(Protocol):
 
 
 class Link:
-    """One outbound connection.
+    """One connection, mostly an outbound one.
 
     Attributes:
         address: Where to: (host, port), or the path of a Unix socket.
@@ -137,6 +137,21 @@ class Link:
             raise
         if self._timeout > 0.0:
             self.due = tyme + self._timeout
+
+    def adopt(self, sock: Any) -> None:
+        """Take over a socket that is connected already, instead of `open`.
+
+        Raises:
+            OSError: The poller watches no more sockets; the Link is closed.
+        """
+        self._sock = sock
+        self._mask = READABLE
+        try:
+            self._poller.register(sock, READABLE, self)
+        except OSError:
+            self._release()
+            raise
+        self.connected = True
 
     def service(self, tyme: float) -> None:
         """Give up connecting when that has taken too long."""

@@ -3,15 +3,20 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from totohio import EventManager, TotoException
+from totohio.bus.shared import SharedBus
+from totohio.core.ports import VERSION
 from totohio.core.recovering import read_position
-from totohio.sim import Client, World
+from totohio.sim import Client, SimRedis, World
 from totohio.sim.hosting import Host
+from totohio.sim.stores.events import LOG
 from totohio.sim.worlding import Script
 
 TROUBLE = (OSError, TotoException)
 PORT = 9000
-BUSES = ("memory", "peers")
+BUSES = ("memory", "peers", "redis")
 NAMES = ("red", "green", "blue")
 
 Sent = dict[tuple[str, int], tuple[str, str]]
@@ -26,12 +31,17 @@ class Cluster:
         sent: All that any of them has sent.
     """
 
-    def __init__(self, world: World, bus: str, **options: Any) -> None:
+    def __init__(self, world: World, bus: str, *, replica: bool = False, **options: Any) -> None:
         self.sent: Sent = {}
         self.world = world
         count = 1 if bus == "memory" else 3
         names = [f"server-{number + 1}:{PORT}" for number in range(count)]
         more: dict[str, Any] = {"event_bus": bus}
+        self.redis: SimRedis | None = None
+        if bus == "redis":
+            self.redis = world.redis(replica=replica)
+            more |= {"database_url": self.redis.url, "database_timeout": 1.0}
+            world.always("what is in the log is noted", self._note)
         if bus == "peers":
             more |= {"event_mode": "on", "event_port": PORT, "event_key": "open sesame"}
             more |= {"remote_event_receivers": ",".join(names), "event_host": "0.0.0.0"}
@@ -45,10 +55,11 @@ class Cluster:
             manager: EventManager = handler.event_manager
             name, payload = parameters["name"], parameters["payload"]
             origin, offset = sender(manager)
-            manager.send(name, payload)
-            if sender(manager) == (origin, offset + 1):
+            future = manager.send(name, payload)
+            if self.redis is not None:
+                yield future
+            elif sender(manager) == (origin, offset + 1):
                 self.sent[origin, offset + 1] = (name, payload)
-            yield None
             return True
 
         return send
@@ -58,10 +69,31 @@ class Cluster:
         assert host.server is not None
         return host.server.built.dispatcher.events.teller.history.held()
 
+    def _log(self) -> tuple[str, list[Any]] | None:
+        """Give the log that the simulated Redis has now, and its entries."""
+        assert self.redis is not None
+        value = self.redis.rows.get(LOG)
+        if value is None:
+            return None
+        state = msgspec.msgpack.decode(value[VERSION:])
+        return (state["epoch"], state["items"]) if state["items"] else None
+
+    def _note(self) -> bool:
+        """Note what is in the log."""
+        found = self._log()
+        if found is not None:
+            epoch, items = found
+            for offset, _, name, data in items:
+                self.sent.setdefault((epoch, offset), (name, msgspec.msgpack.decode(data)))
+        return True
+
     def level(self) -> bool:
         """Tell whether all hosts have come equally far in the logs of those that run."""
         if not all(host.running for host in self.hosts):
             return False
+        if self.redis is not None:
+            found = self._log()
+            return found is None or all(self.position(host).get(found[0]) == found[1][-1][0] for host in self.hosts)
         origins = [sender(host.server.built.dispatcher.events)[0] for host in self.hosts if host.server is not None]
         positions = [self.position(host) for host in self.hosts]
         return all(position.get(origin) == positions[0].get(origin) for position in positions for origin in origins)
@@ -70,6 +102,8 @@ class Cluster:
 def sender(manager: EventManager) -> tuple[str, int]:
     """Give the origin and the last offset of a server's own log."""
     bus: Any = manager.teller.bus
+    if isinstance(bus, SharedBus):
+        return bus.origin, 0
     return bus.origin, bus.outbox.last if hasattr(bus, "outbox") else bus._offset
 
 

@@ -89,11 +89,12 @@ def talk(
 
 
 def send_at_last(client: Client, text: str) -> Script:
-    """Send an event; again, with another payload, when a connection from before breaks. Give the payload."""
+    """Send an event; again, with another payload, when a connection from before breaks or a store still rests. Give the payload."""
     for number in range(10):
         try:
             yield client.call("send", {"name": NAMES[0], "payload": f"{text}, {number}"})
-        except OSError:
+        except TROUBLE:
+            yield 1.0
             continue
         return f"{text}, {number}"
     raise AssertionError(f"{text} cannot be sent")

@@ -118,7 +118,7 @@ class EventManager:
             when the bus cannot be reached; then nobody knows whether the event is told.
 
         Raises:
-            ValueError: No event can have this name.
+            ValueError: No event can have this name, or it is larger than ``event_max_size``.
             TotoException: 1000, the arguments cannot be sent; 1013, too many events wait to be told.
         """
         name, data = check_name(event_name), encode_msgpack(event_args)
@@ -175,8 +175,11 @@ class EventManager:
 
     def _send(self, name: str, data: bytes, broadcast: bool) -> Future[None]:
         if not self.teller.room():
-            raise TotoException(ERROR_TOO_MANY_REQUESTS, "Too many events wait to be told.")
-        return self.teller.bus.send(name, data, broadcast=broadcast)
+            raise _too_many()
+        try:
+            return self.teller.bus.send(name, data, broadcast=broadcast)
+        except BufferError:
+            raise _too_many() from None
 
     def _within(self, function: Callable[[], Future[None]]) -> Future[None]:
         """Do something in the cycle."""
@@ -213,6 +216,10 @@ class EventManager:
             function(*args)
         else:
             self._post(function, *args)
+
+
+def _too_many() -> TotoException:
+    return TotoException(ERROR_TOO_MANY_REQUESTS, "Too many events wait to be told.")
 
 
 def _hand(done: Future[None], future: Future[None]) -> None:

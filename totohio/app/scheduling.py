@@ -170,7 +170,7 @@ class TotoDoer(DoDoer):
             self.dispatcher.replier.retiring = True
             self.dispatcher.events.teller.retire()
             self.server.retire()
-        if self.server.idle(patient=tyme < self._impatient):
+        if self.server.idle(patient=tyme < self._impatient) and self.dispatcher.events.teller.rest():
             return True
         if tyme >= self._end:
             logger.warning("drained for %g seconds; what is still being answered is given up", self.drain_timeout)

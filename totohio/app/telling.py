@@ -278,6 +278,10 @@ class Teller:
         for stream in list(self._streams):
             stream.retire()
 
+    def rest(self) -> bool:
+        """Tell whether everybody has been told, as far as that is up to this process."""
+        return not self._inbox and not self._pumps and self.bus.rest()
+
     def close(self) -> None:
         """End: nobody is told anything any more."""
         self.running = False

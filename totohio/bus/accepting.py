@@ -127,7 +127,7 @@ class Acceptor:
             case ["turn", int(number), str(name), bytes(data)]:
                 bus.take_turn(name, data, lambda: self._send(pack("done", number)))
             case ["beat", dict(held)]:
-                self._send(pack("beat"))
+                self._send(pack("beat", bus.reached(self.live)))
                 bus.compare(self, held)
             case _:
                 raise PeerError("an unknown message")

@@ -47,6 +47,7 @@ class Dialer:
         self._next = 1  # the offset of the next event that the peer is sent of our own log
         self._backlog: deque[Iterator[bytes]] = deque()  # of other logs, which the peer has asked for
         self._number = 0
+        self._acknowledged = self._asked = 0  # offsets: that the peer has said to have, and for which it was asked
         self._said = False
 
     def __repr__(self) -> str:
@@ -78,6 +79,16 @@ class Dialer:
             self._send(pack("beat", self._bus.held()))
         if self._behind():
             self._pour()
+
+    def rest(self) -> bool:
+        """Tell whether the peer has said that it has all that was sent, or is not there; ask it when it has not."""
+        bus = self._bus
+        if not self.ready or (self._acknowledged >= bus.outbox.last and not self.turns):
+            return True
+        if not self._behind() and self._asked < bus.outbox.last:
+            self._asked = bus.outbox.last
+            self._beat_at = bus.tyme
+        return False
 
     def turn(self, name: str, data: bytes) -> None:
         """Send an event that the peer alone is told of."""
@@ -144,8 +155,8 @@ class Dialer:
                 self._backlog.append(self._bus.relay(origin, last))
             case ["done", int(number)]:
                 self.turns.pop(number, None)
-            case ["beat"]:
-                pass
+            case ["beat", int(last)]:
+                self._acknowledged = last
             case _:
                 raise PeerError("an unknown message")
 
@@ -156,6 +167,7 @@ class Dialer:
         last = held.get(bus.origin)
         floor = last if isinstance(last, int) and 0 <= last <= outbox.last else outbox.first - 1
         self._next = floor + 1
+        self._acknowledged = self._asked = floor
         self._pause = 0.0
         self._due = math.inf
         self._beat_at = bus.tyme
@@ -164,7 +176,6 @@ class Dialer:
             logger.info("events: connected to %s again", place(self.address))
             self._said = False
         self._send(pack("log", bus.origin, floor, outbox.last, True))
-        bus.joined(self)
 
     def _behind(self) -> bool:
         link = self._link

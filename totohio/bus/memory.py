@@ -58,6 +58,10 @@ class MemoryBus:
         """Never."""
         return math.inf
 
+    def rest(self) -> bool:
+        """Always."""
+        return True
+
     def alive(self, origin: str) -> bool:
         """Tell whether it is its own."""
         return origin == self.origin

@@ -1,15 +1,54 @@
 """From settings to buses: how events travel, chosen here and nowhere else."""
 
-from typing import Any
+from typing import Any, Protocol
 
-from totohio.base.environing import Environment, Poller
+from totohio.base.environing import Environment, Poller, Threads
 from totohio.base.errors import SettingsError
+from totohio.bus.driving import LogDriver
 from totohio.bus.listening import read_address
 from totohio.bus.memory import MemoryBus
 from totohio.bus.peers import PeerBus
+from totohio.bus.shared import SharedBus
 from totohio.core.ports import Bus
 from totohio.net.linking import Address
 from totohio.wire.peering import key_of
+
+
+class LogServers(Protocol):
+    """Opens logs of servers; the machine's, or those of a simulation."""
+
+    def log(self, settings: Any, environment: Environment) -> LogDriver:
+        """Give the log in the Redis server of ``settings.database_url``."""
+
+    def threads(self, environment: Environment) -> Threads:
+        """Give the threads in which it is asked."""
+
+
+class KernelLogServers:
+    """The servers that the machine reaches."""
+
+    def log(self, settings: Any, environment: Environment) -> LogDriver:
+        """Give the log in the Redis server of ``settings.database_url``.
+
+        Raises:
+            SettingsError: The URL is none.
+        """
+        from totohio.bus.redis import RedisLog
+
+        try:
+            return RedisLog(
+                settings.database_url,
+                prefix=settings.database_prefix,
+                timeout=settings.database_timeout,
+                minter=environment.minter,
+                keep=settings.event_queue,
+            )
+        except ValueError as error:
+            raise SettingsError(f"database_url: {error}") from None
+
+    def threads(self, environment: Environment) -> Threads:
+        """Give the threads in which it is asked."""
+        return environment.threads
 
 
 def make(settings: Any, environment: Environment, poller: Poller) -> Bus:
@@ -23,6 +62,15 @@ def make(settings: Any, environment: Environment, poller: Poller) -> Bus:
         kind = "memory" if settings.event_mode == "off" else "peers"
     if kind == "memory":
         return MemoryBus(environment.minter)
+    if kind == "redis":
+        servers: LogServers = environment.databases or KernelLogServers()
+        return SharedBus(
+            servers.log(settings, environment),
+            threads=servers.threads(environment),
+            minter=environment.minter,
+            queue=settings.event_queue,
+            max_size=settings.event_max_size,
+        )
     return _peers(settings, environment, poller)
 
 

@@ -146,7 +146,11 @@ class PeerBus:
         self._receiver = None
 
     def send(self, name: str, data: bytes, *, broadcast: bool) -> Future[None]:
-        """Send an event to every process, or to the next one alone."""
+        """Send an event to every process, or to the next one alone.
+
+        Raises:
+            ValueError: It is too large.
+        """
         future: Future[None] = Future()
         if self._receiver is not None:
             self._check(data)
@@ -183,6 +187,10 @@ class PeerBus:
         for acceptor in self._acceptors:
             due = min(due, acceptor.due())
         return due
+
+    def rest(self) -> bool:
+        """Tell whether all who are connected have said that they have all that was sent."""
+        return all(dialer.rest() for dialer in self._dialers.values())
 
     def alive(self, origin: str) -> bool:
         """Tell whether it is its own, or that of a process that is connected."""
@@ -237,7 +245,7 @@ class PeerBus:
 
         Raises:
             TotohioError: It is not registered, or not connected.
-            ValueError: That is no address.
+            ValueError: That is no address, or the event is too large.
         """
         self._check(data)
         dialer = self._dialers.get(read_address(address))
@@ -258,9 +266,6 @@ class PeerBus:
     def chance(self) -> float:
         """Give a random number from 0 to 1."""
         return int.from_bytes(self._minter.draw(2), "big") / 65536.0
-
-    def joined(self, dialer: Dialer) -> None:
-        """A peer takes events now."""
 
     def reroute(self, name: str, data: bytes) -> None:
         """Have the next process in turn told of an event, and no other."""
@@ -296,6 +301,11 @@ class PeerBus:
     def room(self) -> bool:
         """Tell whether events can be taken."""
         return self._receiver is not None and self._receiver.room()
+
+    def reached(self, origin: str) -> int:
+        """Give how far a log has come, told or not."""
+        known = self._reached.get(origin)
+        return int(known[0]) if known is not None else 0
 
     def holds(self) -> dict[str, int]:
         """Give how far each log has come, told or not."""
@@ -346,8 +356,7 @@ class PeerBus:
         for origin, last in held.items():
             if not isinstance(origin, str) or not isinstance(last, int) or origin == self.origin:
                 continue
-            known = self._reached.get(origin)
-            mine = int(known[0]) if known is not None else 0
+            mine = self.reached(origin)
             if last <= mine or self.linked(origin) or self._asked.get(origin, -math.inf) > self.tyme - ASKING:
                 continue
             if len(self._asked) > MAX_LOGS:
@@ -385,4 +394,4 @@ class PeerBus:
 
     def _check(self, data: bytes) -> None:
         if len(data) > self._max_size:
-            raise TotohioError(f"an event has {self._max_size} bytes at most")
+            raise ValueError(f"an event has {self._max_size} bytes at most")

@@ -176,6 +176,10 @@ class Bus(Protocol):
         Returns:
             A Future that is done once the bus has taken it, so that it reaches all who are, or come, within reach while
             it is kept; a `StoreError` when nobody knows whether it has.
+
+        Raises:
+            ValueError: It is too large.
+            BufferError: Too many wait to be sent.
         """
 
     def service(self, tyme: float) -> None:
@@ -183,6 +187,12 @@ class Bus(Protocol):
 
     def due(self) -> float:
         """The tyme at which it needs a cycle; infinity when only a wake-up brings it work."""
+
+    def rest(self) -> bool:
+        """Tell whether all that was sent is where it has to be, so that nothing of it is lost when this process ends.
+
+        Processes that cannot be reached now do not count.
+        """
 
     def alive(self, origin: str) -> bool:
         """Tell whether more may come of a log."""

@@ -16,7 +16,7 @@ its direction: nobody between them can change, add, repeat or leave out anything
               turn number name data           for this process alone; the answer is
     acceptor  done number
     dialer    beat {origin: last}             how far each log has come there; the answer is
-    acceptor  beat
+    acceptor  beat last                       how far the dialer's own log has come here
               holds {origin: last}            first of all: how far each log has come here
               want origin last                what comes behind it of a log
 

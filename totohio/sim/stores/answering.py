@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from totohio.base.doing import FOREVER, Doer
 from totohio.base.environing import Poller
+from totohio.core.ports import VERSION
 from totohio.sim.net.polling import READABLE, WRITABLE
 from totohio.sim.stores.framing import Message, frame, frames, transaction
 from totohio.sim.stores.persisting import Ledger
@@ -130,6 +131,7 @@ class RedisDoer(Doer):
         self._answers: list[tuple[Peer, Message]] = []
         self._asked: list[tuple[Peer, int, float]] = []  # who waits for replicas: how many, and until when
         self._waits: list[tuple[Peer, int, int, float]] = []  # the same, and for which offset
+        self._awaits: list[tuple[Peer, bytes, bytes | None, float]] = []  # who waits for a record to change
         self._loading = False  # what it has found on its disk is not safe yet
         self._leaving = False  # it is to be a replica, once it has answered
         self._accept_at = math.inf
@@ -139,7 +141,7 @@ class RedisDoer(Doer):
 
     def due(self, tyme: float) -> float:
         """When a wait ends, a sync is due, or the primary is looked for again."""
-        ends = [until for *_, until in self._waits]
+        ends = [until for *_, until in (*self._waits, *self._awaits)]
         return min([self._retry_at, self._sync_at, self._tell_at, self._accept_at, *ends], default=FOREVER)
 
     def enter(self, *, temp: bool | None = None) -> None:
@@ -200,11 +202,13 @@ class RedisDoer(Doer):
     def take(self, peer: Peer, message: Message) -> None:
         """Do what a peer asks for."""
         match message:
-            case ["get" | "run", *_] if self._loading:
+            case ["get" | "run" | "await", *_] if self._loading:
                 self._answer(peer, "error", "LOADING Redis is loading the dataset in memory")
             case ["get", keys]:
                 horizon = self._horizon()
                 self._answer(peer, "ok", [self.rows.get(key, self._changes, horizon) for key in keys])
+            case ["await", key, version, milliseconds]:
+                self._awaits.append((peer, key, version, self._process.world.tyme + milliseconds / 1000))
             case ["run", _, _] if not self.primary:
                 self._answer(peer, "error", "READONLY You can't write against a read only replica.")
             case ["run", conditions, writes]:
@@ -298,7 +302,14 @@ class RedisDoer(Doer):
                 self._answer(peer, *(("error", why) if changed else message))
 
     def _conclude(self, tyme: float) -> None:
-        """Answer, and tell those who wait for replicas."""
+        """Answer, and tell those who wait for replicas or for a record."""
+        awaits, self._awaits = self._awaits, []
+        for peer, key, version, until in awaits:
+            value = self.rows.get(key, self._changes, self._horizon())
+            if tyme >= until or (None if value is None else value[:VERSION]) != version:
+                self._answer(peer, "ok", value)
+            elif not peer.closed:
+                self._awaits.append((peer, key, version, until))
         answers, self._answers = self._answers, []
         for peer, message in answers:
             peer.send(*message)

@@ -5,6 +5,7 @@ out as soon as it has come as a whole, and answers come in the order of the ques
 
     get keys                          the values
     run conditions writes             whether the transaction holds
+    await key version milliseconds    the value, as soon as it has another version, or when the time is over
     wait replicas milliseconds        how many replicas have all that was run on this connection
     sync                              a replica asks for everything:
     state offset rows                 what there is,

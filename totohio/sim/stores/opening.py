@@ -7,6 +7,7 @@ from totohio.base.environing import Environment
 from totohio.base.errors import SettingsError
 from totohio.sim.stores.answering import PORT
 from totohio.sim.stores.blocking import BlockingThreads
+from totohio.sim.stores.events import SimLog
 from totohio.sim.stores.lmdb import Database, SimLmdb
 from totohio.sim.stores.redis import SimDriver
 from totohio.sim.working import SimThreads
@@ -38,6 +39,9 @@ class SimDatabases:
         Raises:
             SettingsError: There is none of that name.
         """
+        return RemoteStore(self._driver(settings), threads=self._threads(environment), clock=environment.clock)
+
+    def _driver(self, settings: Any) -> SimDriver:
         parts = urlsplit(settings.database_url)
         name = parts.hostname or ""
         server = self._process.world.databases.get(name)
@@ -48,8 +52,19 @@ class SimDatabases:
         def address() -> tuple[str, int]:
             return server.primary.name if sentinel else name, PORT
 
-        driver = SimDriver(self._process, address, timeout=settings.database_timeout, replicas=settings.redis_replicas)
-        return RemoteStore(driver, threads=self._threads(environment), clock=environment.clock)
+        return SimDriver(self._process, address, timeout=settings.database_timeout, replicas=settings.redis_replicas)
+
+    def log(self, settings: Any, environment: Environment) -> SimLog:
+        """Give the log in the simulated Redis of ``settings.database_url``.
+
+        Raises:
+            SettingsError: There is none of that name.
+        """
+        return SimLog(self._driver(settings), environment.minter, keep=settings.event_queue)
+
+    def threads(self, environment: Environment) -> BlockingThreads:
+        """Give the threads in which it is asked."""
+        return self._threads(environment)
 
     def find(self, path: str) -> Database:
         """Give the database in a folder, which all servers of the process share.

@@ -18,6 +18,7 @@ from totohio.sim.net.polling import READABLE, WRITABLE, SimPoller
 from totohio.sim.stores.answering import PORT, RedisDoer
 from totohio.sim.stores.blocking import current
 from totohio.sim.stores.framing import Message, frame, frames, question
+from totohio.sim.stores.rows import Rows
 from totohio.store.driving import outcome
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class SimRedis:
     def host(self) -> "Host":
         """The host that takes writes; see `Host` for what can be done to it."""
         return self.primary
+
+    @property
+    def rows(self) -> Rows:
+        """The records of the primary; none while it does not run."""
+        return self._doers[self.primary].rows if self.primary.running else Rows()
 
     @property
     def replica(self) -> "Host":
@@ -128,8 +134,8 @@ class Line:
         """Nothing has come that nobody has asked for, no end either."""
         return not self._received and not self._sock.readiness() & READABLE
 
-    def ask(self, questions: Sequence[Message]) -> list[Message]:
-        """Send questions and give the answers.
+    def ask(self, questions: Sequence[Message], patience: float = 0.0) -> list[Message]:
+        """Send questions and give the answers, which may take so many seconds longer than usual.
 
         Raises:
             OSError: The connection broke, or an answer is not there in time.
@@ -142,7 +148,7 @@ class Line:
                 self._wait(WRITABLE)
         answers: list[Message] = []
         while len(answers) < len(questions):
-            self._wait(READABLE)
+            self._wait(READABLE, patience)
             try:
                 data = self._sock.recv(READ_SIZE)
             except BlockingIOError:
@@ -157,14 +163,14 @@ class Line:
         """Let go of it; twice does no harm."""
         self._sock.close()
 
-    def _wait(self, mask: int) -> None:
+    def _wait(self, mask: int, patience: float = 0.0) -> None:
         """Wait until the socket is ready for something.
 
         Raises:
             TimeoutError: It is not in time.
         """
         thread = current()
-        end = thread.now + self._timeout
+        end = thread.now + self._timeout + patience
         poller = SimPoller(thread)
         poller.register(self._sock, mask, None)  # type: ignore[arg-type]  # nobody is told: who waits looks
         try:
@@ -210,6 +216,11 @@ class SimDriver:
         [values], _ = self._ask([["get", list(keys)]])
         return list(values)
 
+    def await_(self, key: bytes, version: bytes | None, seconds: float) -> bytes | None:
+        """Give the value of a record as soon as it has another version, or after so many seconds."""
+        [value], _ = self._ask([["await", key, version, int(seconds * 1000)]], seconds)
+        return value  # type: ignore[no-any-return]
+
     def apply(self, transactions: Sequence[Transaction]) -> list[bool]:
         """Apply transactions."""
         if not transactions:
@@ -230,13 +241,13 @@ class SimDriver:
         for line in lines:
             line.close()
 
-    def _ask(self, questions: Sequence[Message]) -> tuple[list[Any], bool]:
+    def _ask(self, questions: Sequence[Message], patience: float = 0.0) -> tuple[list[Any], bool]:
         """Ask, and once more when the answers are lost; give them, and whether they were asked for again."""
         for number in range(TRIES):
             line: Line | None = None
             try:
                 line = self._line()
-                answers = line.ask(questions)
+                answers = line.ask(questions, patience)
             except OSError as error:
                 if line is not None:
                     line.close()

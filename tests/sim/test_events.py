@@ -89,7 +89,7 @@ def talk(
 
 
 def send_at_last(client: Client, text: str) -> Script:
-    """Send an event; again, with another payload, when a connection from before breaks or a store still rests. Give the payload."""
+    """Send an event and give its payload; again, with another one, when a connection breaks or a store still rests."""
     for number in range(10):
         try:
             yield client.call("send", {"name": NAMES[0], "payload": f"{text}, {number}"})

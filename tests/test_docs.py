@@ -30,7 +30,13 @@ from totohio.sim.sweeps.ordering import PREFIX, Orders
 from totohio.wire.naming import NAMES
 
 REFERENCE = ROOT / "docs" / "reference"
-GENERATED = ("api.md", "settings.md", "sim.md", "benchmarks.md")  # by scripts/docs and scripts/bench
+GENERATED = (
+    "api.md",
+    "settings.md",
+    "sim.md",
+    "benchmarks.md",
+    "benchmarks_events.md",
+)  # by scripts/docs and scripts/bench
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WRITTEN = [page for page in PAGES if page.name not in GENERATED]
 TOOLS = ("curl", "jq", "openssl", "nginx")

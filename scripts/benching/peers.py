@@ -140,24 +140,37 @@ def receive(connection: http.client.HTTPConnection) -> bytes:
 
 @contextlib.contextmanager
 def serve(peer: Peer) -> Iterator[Server]:
-    """Run a server on its core as long as the block lasts.
+    """Run a server on its core as long as the block lasts, after a look at what it answers.
 
     Raises:
         Failure: It does not start, or answers wrongly.
     """
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    with running(peer) as server:
+        server.check()
+        yield server
+
+
+@contextlib.contextmanager
+def running(peer: Peer, lines: str = "") -> Iterator[Server]:
+    """Run a server on its core as long as the block lasts.
+
+    Args:
+        peer: Which.
+        lines: What its settings say beside those that all have.
+
+    Raises:
+        Failure: It does not start.
+    """
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "settings.yaml"
-        settings.write_text(TOTOHIO_SETTINGS.format(port=port, connections=2 * CROWD))
+        settings.write_text(TOTOHIO_SETTINGS.format(port=port, connections=2 * CROWD) + lines)
         arguments = [argument.format(port=port, settings=settings) for argument in peer.arguments]
         process = subprocess.Popen([sys.executable, *arguments], cwd=HERE, stdout=subprocess.DEVNULL)
         os.sched_setaffinity(process.pid, {SERVER_CORE})
         try:
             wait_until_listening(peer, port, process)
-            server = Server(peer, process.pid, port)
-            server.check()
-            yield server
+            yield Server(peer, process.pid, port)
         finally:
             process.terminate()
             try:
@@ -165,6 +178,13 @@ def serve(peer: Peer) -> Iterator[Server]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def free_port() -> int:
+    """Give a port that nothing listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def wait_until_listening(peer: Peer, port: int, process: subprocess.Popen[bytes]) -> None:

@@ -12,7 +12,6 @@ import hmac
 import http.client
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,13 +25,14 @@ from statistics import median
 
 from loads import CLIENT_TIMEOUT, converse, press
 from measuring import CONNECTIONS
-from peers import HERE, PARAMETERS, PEERS, SINGLE, Failure, Peer, Server, serve, wait_until_listening
+from peers import HERE, PARAMETERS, PEERS, SINGLE, Failure, Peer, Server, free_port, serve, wait_until_listening
 from preparing import prepare
 from tabulate import tabulate
 
 SESSIONS = 64
 CALLS = 100  # different ones of each session
 LOGINS = 20  # at once
+SYNCED = ("--appendonly", "yes", "--appendfsync", "always")  # so that what was saved is on the disk
 PASSWORD = "correct horse battery staple"
 SETTINGS = """\
 host: 127.0.0.1
@@ -99,8 +99,7 @@ def call(server: Server, method: str, parameters: object) -> dict[str, object]:
 @contextlib.contextmanager
 def keeping(name: str, folder: Path, lines: str) -> Iterator[Server]:
     """Run a totohio that keeps sessions."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = folder / f"{name}.yaml"
     settings.write_text(SETTINGS.format(port=port) + lines)
     peer = Peer(name, "", ())
@@ -115,12 +114,11 @@ def keeping(name: str, folder: Path, lines: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def redis(folder: Path) -> Iterator[str]:
-    """Run a redis-server that syncs each write, and give its URL."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+def redis(folder: Path, *arguments: str) -> Iterator[str]:
+    """Run a redis-server, and give its URL."""
+    port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    command += ["--appendonly", "yes", "--appendfsync", "always"]
+    command += arguments
     process = subprocess.Popen(["taskset", "-c", "1", *command], stdout=subprocess.DEVNULL)
     try:
         wait_until_listening(Peer("redis-server", "", ()), port, process)
@@ -189,7 +187,7 @@ def main() -> None:
     figures: dict[str, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
         folder = Path(place)
-        url = stack.enter_context(redis(folder))
+        url = stack.enter_context(redis(folder, *SYNCED))
         lmdb = stack.enter_context(keeping("lmdb", folder, f"database: lmdb\ndatabase_path: {folder}/data\n"))
         remote = stack.enter_context(keeping("redis", folder, f"database: redis\ndatabase_url: {url}\n"))
         peer = stack.enter_context(serve(uvicorn))

@@ -153,13 +153,17 @@ def verdicts(figures: Figures) -> str:
 
 def facts() -> str:
     """Give what the figures were measured on."""
+    wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split()[1]
+    return f"{machine(PACKAGES)}; wrk {wrk}."
+
+
+def machine(packages: Sequence[str]) -> str:
+    """Give the machine, and the versions of some packages."""
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-    wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout.split()[1]
-    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
         f"{model}, {os.cpu_count()} cores; Linux {'.'.join(platform.release().split('.')[:2])}; "
-        f"CPython {platform.python_version()}; {packages}; wrk {wrk}."
+        f"CPython {platform.python_version()}; {', '.join(f'{name} {version(name)}' for name in packages)}"
     )
 
 

@@ -90,8 +90,11 @@ class Audience:
         for caller in self.callers:
             os.write(caller.sock.fileno(), data)
 
-    def gather(self, whole: Whole) -> float:
-        """Wait until every client has got something, and give the time of its last byte.
+    def gather(self, whole: Whole) -> tuple[float, float]:
+        """Wait until every client has got something; give the time of the last byte, and the seconds spent on reading.
+
+        It never sleeps: over the loopback interface whoever sends pays for waking a reader, six microseconds in a
+        virtual machine, which is more than the sending costs and which no server pays for clients on other machines.
 
         Raises:
             Failure: A client has got nothing, or something after that, or its connection has ended.
@@ -99,11 +102,15 @@ class Audience:
         name = self.server.peer.name
         left = {caller.sock.fileno() for caller in self.callers}
         parts: dict[int, bytes] = {}
-        read, poll, most = os.read, self.epoll.poll, len(left)
+        clock, read, poll, most = time.perf_counter, os.read, self.epoll.poll, len(left)
+        spent, seen = 0.0, clock()
         while left:
-            ready = poll(CLIENT_TIMEOUT, most)
+            ready = poll(0, most)
+            now = clock()
             if not ready:
-                raise Failure(f"{name} has not told {len(left)} clients: {next(iter(parts.values()), b'')!r}")
+                if now - seen > CLIENT_TIMEOUT:
+                    raise Failure(f"{name} has not told {len(left)} clients: {next(iter(parts.values()), b'')!r}")
+                continue
             for number, _ in ready:
                 data = read(number, RECEIVE_SIZE)
                 if not data or number not in left:
@@ -114,7 +121,9 @@ class Audience:
                     left.discard(number)
                 else:
                     parts[number] = data
-        return time.perf_counter()
+            seen = clock()
+            spent += seen - now
+        return seen, spent
 
     def drain(self) -> None:
         """Forget what has come so far."""

@@ -35,7 +35,7 @@ def columns(kind: str) -> tuple[Column, ...]:
         (f"{kind} last ratio", "÷ totohio", times),
         (f"{kind} server", "server's CPU, ms", milliseconds),
         (f"{kind} server ratio", "÷ totohio", times),
-        (f"{kind} generator", "clients' CPU, ms", milliseconds),
+        (f"{kind} clients", "clients read, ms", milliseconds),
     )
 
 
@@ -86,8 +86,10 @@ def recount(figures: Figures, *, rounds: int, fanned: int, relayed: int) -> str:
         f"{POLLS:,} clients with a kept-alive connection each have a call waiting. One more calls a method that sends "
         "an event, which answers all of them. Measured is from before that call is sent until the last byte of the "
         f"last answer is there; {WARM_UP} events to warm up, then {fanned}. Each answer is compared with what was "
-        "sent. The server's CPU is what all its threads spend from then on until it is at rest again, and the clients' "
-        'that of the clients until the last answer. In totohio the method is `args = yield handler.event("bench")`; '
+        "sent. The server's CPU is what all its threads spend from then on until it is at rest again; what the clients "
+        "need for reading is told, too. They never sleep meanwhile: over the loopback interface the sender pays for "
+        "waking a reader, in a virtual machine more than for the sending, and no server pays that for clients on other "
+        'machines. In totohio the method is `args = yield handler.event("bench")`; '
         "in Tornado it waits for a `tornado.locks.Condition`, as in the chat of its documentation; in Starlette for an "
         "`asyncio.Event` that is made anew for each event.",
         table(figures, FANS, columns("polls")),

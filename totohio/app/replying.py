@@ -109,6 +109,10 @@ class Replier:
                 lines.append(("Transfer-Encoding", "chunked"))
         return head(status, lines)
 
+    def chunked(self, request: Request, status: int) -> bool:
+        """Tell whether a piece of such a reply goes as a chunk."""
+        return request.version == "1.1" and request.method != "HEAD" and status not in CONTENTLESS
+
     def piece(self, request: Request, status: int, data: bytes, *, last: bool) -> bytes:
         """A piece of such a reply; nothing where the reply has no content."""
         if request.method == "HEAD" or status in CONTENTLESS:

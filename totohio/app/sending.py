@@ -247,6 +247,19 @@ class Sender:
             if steward.exchange is self:
                 dispatcher.waits.set(self, dispatcher.lot.tyme)  # it comes, so it is not too late
 
+    def _send_chunk(self, data: bytes) -> None:
+        """Send a piece, as `_send_raw` does, of a reply that has begun and goes in chunks; this is one already."""
+        steward, dispatcher = self._steward, self._dispatcher
+        if steward.closed:
+            raise ConnectionAbortedError("the peer has left")
+        if self._finished:
+            return
+        if steward.remoter.pending > dispatcher.max_stream_buffer:
+            raise BufferError("the peer does not read")
+        steward.write(data)
+        if steward.exchange is self:
+            dispatcher.waits.set(self, dispatcher.lot.tyme)
+
     def _abort(self) -> None:
         """End the connection, which is all that a peer can be told in the middle of a reply; unless it is whole."""
         if not self._finished:

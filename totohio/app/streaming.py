@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from totohio.base.futures import Future
-from totohio.core.eventing import Subscription
+from totohio.core.eventing import Item, Subscription
 from totohio.core.recovering import Event
 from totohio.net.stewarding import Steward
 from totohio.wire.packing import encode_json
@@ -155,9 +155,12 @@ class Stream:
     def _pulse(self) -> bytes:
         return HEARTBEAT
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, send: Callable[[bytes], None] | None = None) -> None:
         try:
-            self.handler._send_raw(data, CONTENT_TYPE, False)
+            if send is None:
+                self.handler._send_raw(data, CONTENT_TYPE, False)
+            else:
+                send(data)
         except (BufferError, ConnectionError):
             self._end()
             self.handler._abort()
@@ -203,6 +206,7 @@ class EventStream(Stream):
         self._gapped = False  # the last that it was told is that something is missing
         self.subscription, self._id, missed, recovered = subscribe(self._soon)
         super().__init__(handler, teller)
+        self._chunked = handler._dispatcher.replier.chunked(handler.request, handler._status)
         parts = [message(b'{"recovered":%b}' % (b"true" if recovered else b"false"), event="recovered")]
         parts += [message(event.text, event=event.name, id=self.subscription.position(event.id)) for event in missed]
         parts.append(message(None, id=self._id))
@@ -220,8 +224,27 @@ class EventStream(Stream):
         if self.closed:
             return
         self._waiting = False
+        subscription = self.subscription
+        items = subscription.take(TAKE)
+        first = items[0] if len(items) == 1 else None
+        if type(first) is Event and self._chunked and not subscription.ahead:
+            self._id = first.id
+            self._gapped = False
+            self._write(first.chunk, self.handler._send_chunk)  # what all send alike is made once
+        else:
+            self._compose(items)
+        if subscription.lost:
+            self.retire()
+        elif not self.over.done():
+            steward: Steward = self.handler._steward
+            if steward.remoter.pending:
+                self._blocked = True
+                self.handler.flush().add_done_callback(self._go_on)
+
+    def _compose(self, items: Sequence[Item]) -> None:
+        """Send several items together."""
         subscription, parts = self.subscription, []
-        for item in subscription.take(TAKE):
+        for item in items:
             if isinstance(item, Event):
                 if subscription.ahead:
                     self._id = subscription.position(item.id)
@@ -234,13 +257,6 @@ class EventStream(Stream):
                 self._gapped = True
                 parts.append(GAP_MESSAGE)
         self._write(b"".join(parts))
-        if subscription.lost:
-            self.retire()
-        elif not self.closed:
-            steward: Steward = self.handler._steward
-            if steward.remoter.pending:
-                self._blocked = True
-                self.handler.flush().add_done_callback(self._go_on)
 
     def _go_on(self, _: Future[None]) -> None:
         self._blocked = False

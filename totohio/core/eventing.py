@@ -183,6 +183,9 @@ class Subscription:
     def take(self, limit: int) -> list[Item]:
         """Take the next ones out, at most so many."""
         items = self._items
+        if len(items) == 1 and limit:  # as it mostly is
+            self.size = 0
+            return [items.popleft()]
         taken = [items.popleft() for _ in range(min(limit, len(items)))]
         self.size -= sum(item.size for item in taken)
         if items:

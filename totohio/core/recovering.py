@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from totohio.wire.packing import decode_msgpack, encode_json
+from totohio.wire.responding import chunk
 from totohio.wire.streaming import message
 
 NOWHERE = "-"  # the position of somebody who has seen nothing of any log
@@ -42,9 +43,10 @@ class Event:
         origin: Whose log it stands in; "" for one that stands in none, since only one process is told.
         offset: Its place there, from 1; 0 in none.
         id: The position of whoever has seen this event and all before it; "" until it has been told.
+        size: Bytes of memory that it takes, about.
     """
 
-    __slots__ = ("_message", "_order", "_text", "data", "id", "name", "offset", "origin")
+    __slots__ = ("_chunk", "_message", "_order", "_text", "data", "id", "name", "offset", "origin", "size")
 
     def __init__(self, name: str, data: bytes, origin: str = "", offset: int = 0) -> None:
         self.name = name
@@ -52,9 +54,11 @@ class Event:
         self.origin = origin
         self.offset = offset
         self.id = ""
+        self.size = OVERHEAD + len(name) + 2 * len(data)
         self._order = 0
         self._text: bytes | None = None
         self._message: bytes | None = None
+        self._chunk: bytes | None = None
 
     def __repr__(self) -> str:
         return f"<Event {self.name!r} {self.origin}.{self.offset}>"
@@ -79,9 +83,11 @@ class Event:
         return self._message
 
     @property
-    def size(self) -> int:
-        """Bytes of memory that it takes, about."""
-        return OVERHEAD + len(self.name) + 2 * len(self.data)
+    def chunk(self) -> bytes:
+        """That message as a chunk of a reply, made once as well."""
+        if self._chunk is None:
+            self._chunk = chunk(self.message)
+        return self._chunk
 
 
 class Log:

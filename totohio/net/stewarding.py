@@ -148,6 +148,15 @@ class Steward(serving.Steward):  # type: ignore[misc]
 
     def write(self, data: bytes) -> None:
         """Send a piece of the reply."""
+        remoter = self.remoter
+        if not (self._busy or self._outs or remoter.pending or remoter.ended):
+            remoter.tx(data)
+            if remoter.pending:
+                self._expect()
+            elif not remoter.cutoff:
+                return  # as it mostly is: there is nothing else to wait for than before
+            self._settle()
+            return
         self._outs.append(data)
         self._flush()
         if not self._busy:

@@ -31,6 +31,7 @@ WAIT = 1.0  # seconds that the server is asked to wait for the next event
 FIRST_PAUSE = 0.1  # seconds in which nothing is tried after a failure,
 LAST_PAUSE = 2.0  # and after many
 FAR = 10**15  # an offset beyond all others: whoever has come anywhere in a log that was lost has missed something
+GATHERING = 2.0  # seconds after the start in which the server is met
 GROUP = 512  # events that are sent at once
 MAX_LOST = 64  # logs that were lost and are remembered
 
@@ -100,6 +101,7 @@ class SharedBus:
         self._place: Place | None = None
         self._old = 0  # the offset up to which events were there before this process
         self._met = False  # it has seen the log, or that there was none
+        self._gathered = 0.0  # the tyme until which all that it finds in the log is older than it is itself
         self._loops: list[Loop] = []
         self._items: list[tuple[Item, Future[None]]] = []
         self._sending = 0
@@ -121,6 +123,7 @@ class SharedBus:
         self._place = None
         self._old = 0
         self._met = self._quiet = False
+        self._gathered = tyme + GATHERING
         self._pause = self._until = 0.0
         self._life += 1
         life = self._life
@@ -233,7 +236,8 @@ class SharedBus:
             if place is not None:
                 self._lose(place)
             self.origin = batch.epoch
-            self._old = 0 if self._met else batch.last  # what was there before this process is old
+            late = batch.first == 1 and self.tyme >= self._gathered  # some of it may have come while nobody could see
+            self._old = 0 if self._met or late else batch.last
             place = self._place = Place(batch.epoch, batch.first - 1, b"")
             receiver.missed(batch.epoch, batch.first - 1)
             self._met = True

@@ -74,12 +74,15 @@ def talk(
             text = f"last of {host.name} for {id_of[subscriber]}"
             payload = yield from send_at_last(clients[hosts.index(host)], text)
             told: list[Any] = []
+            warned = False
             for _ in range(20):
                 answer = yield from subscriber.ask(client, timeout=1.0)
                 told += [event["args"] for event in answer["events"]] if answer is not None else []
+                warned |= answer is not None and not answer["recovered"]
                 if payload in told:
                     break
-            assert payload in told or not roomy, "an event in a sunny world did not come"
+            world.sometimes("an event in a sunny world comes", payload in told)
+            assert payload in told or warned or not roomy, "an event in a sunny world did not come"
 
     id_of = {subscriber: number for number, subscriber in enumerate(made)}
     for subscriber, clients in zip(made, everybody, strict=True):

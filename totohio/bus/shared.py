@@ -137,7 +137,7 @@ class SharedBus:
             Loop(
                 lambda: read.submit(self._driver.read, self._place, READ, WAIT),
                 living(self._told),
-                living(self._failed),
+                living(self._unread),
             ),
             Loop(
                 lambda: take.submit(self._driver.take, self._consumer, TAKE, WAIT),
@@ -192,14 +192,14 @@ class SharedBus:
         if receiver.room():
             for loop in self._loops:
                 loop.service(tyme)
-        if self._items and not self._sending:
+        if self._items and not self._sending and self._met:  # before, its own events would seem older than itself
             self._send()
         if self._finished:
             self._finish()
 
     def due(self) -> float:
         """When something is to be sent, or asked for again."""
-        if (self._items and not self._sending) or self._finished:
+        if (self._items and not self._sending and self._met) or self._finished:
             return 0.0
         if self._receiver is None or not self._receiver.room():
             return math.inf
@@ -305,6 +305,14 @@ class SharedBus:
                     future.set_result(None)
 
         self._pools[2].submit(self._driver.append, [item for item, _ in items]).add_done_callback(sent)
+
+    def _unread(self, why: str) -> None:
+        """The log cannot be seen."""
+        self._failed(why)
+        if not self._met:
+            items, self._items = self._items, []
+            for _, future in items:
+                future.set_exception(StoreError(why))
 
     def _rest(self, error: StoreError | None) -> None:
         """Send nothing for a moment after a failure, so that a dead server keeps nobody waiting."""

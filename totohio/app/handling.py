@@ -285,12 +285,13 @@ class TotoHandler(Listening):
                 except BaseException as error:
                     self._dispatcher.report(error, self)
         steward = self._steward
+        if self._bonds is not None:
+            steward.close()  # nobody waits for events, hears that there are no more requests, and is still there
+            self._unbind()
         if not steward.closed:
             if not self._finished:
                 steward.exchange = self  # to hear of it when the peer reads no more, either
             return
-        if self._bonds is not None:
-            self._unbind()
         if self._run is None:
             self._dispatcher.waits.drop(self)
             self._finish(0)

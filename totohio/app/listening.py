@@ -70,7 +70,7 @@ class Listening(Identified):
             event_name: The name.
             handler: Mostly responds; what it raises is logged.
             run_on_main_loop: Call it in the cycle, where it must not block; False calls it in a worker thread.
-            deregister_on_finish: Forget it at once when the request is over, rather than with the next event.
+            deregister_on_finish: It is forgotten at once when the request is over, in any case; for Toto's methods.
 
         Returns:
             What `deregister_event_handler` takes.
@@ -79,8 +79,7 @@ class Listening(Identified):
             ValueError: No event can have this name.
         """
         registration = self.event_manager.register_handler(event_name, handler, run_on_main_loop, self)
-        if deregister_on_finish:
-            self._bind().bound[registration] = None
+        self._bind().bound[registration] = None
         return registration
 
     def deregister_event_handler(self, sig: Registration) -> None:

@@ -139,8 +139,11 @@ class Stream:
     # ------------------------------------------------------------ for the teller and the handler
 
     def beat(self) -> None:
-        """Show that the connection is in use."""
-        self._write(self._pulse())
+        """Show that the connection is in use; what waits for the client does that too."""
+        if self.handler._steward.remoter.pending:
+            self._teller.heartbeats.set(self, self._teller.tyme)
+        else:
+            self._write(self._pulse())
 
     def retire(self) -> None:
         """The server goes down: say so, and end."""

@@ -58,16 +58,14 @@ class Teller:
 
     def __init__(self, *, environment: Environment, bus: Bus, settings: Settings) -> None:
         self.bus = bus
-        self.history = History(
-            count=settings.event_history, seconds=settings.event_history_seconds, size=settings.event_history_size
-        )
+        self._settings = settings
+        self.history = self._new_history()
         self.waiters = Waiters()
         self.subscriptions = Subscriptions()
         self.heartbeats: Deadlines[Any] = Deadlines(settings.event_heartbeat)
         self.running = self.retiring = False
         self.tyme = 0.0
         self._environment = environment
-        self._settings = settings
         self._inbox: deque[Callable[[], int]] = deque()
         self._pumps: deque[Callable[[], object]] = deque()
         self._pool: Pool | None = None
@@ -292,11 +290,18 @@ class Teller:
         self._expected.clear()
         self._streams.clear()
         self.heartbeats.dues.clear()
+        self.history = self._new_history()
         self.waiters = Waiters()
         self.subscriptions = Subscriptions()
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.close()
+
+    def _new_history(self) -> History:
+        settings = self._settings
+        return History(
+            count=settings.event_history, seconds=settings.event_history_seconds, size=settings.event_history_size
+        )
 
     def _threads(self) -> Pool:
         if self._pool is None:

@@ -148,7 +148,7 @@ def test_text_from_the_environment_becomes_a_value_of_the_options_type(name: str
         ("startup_function", "start", 'expected a function as module.function, got "start"'),
         ("log_level", "loud", 'expected one of debug, info, warning, error, critical, got "loud"'),
         ("log_level", ["info"], "expected one of debug, info, warning, error, critical, got a list"),
-        ("processes", 4, "only 1 works in this version, got 4"),
+        ("processes", 0, "expected at least 1, or -1, got 0"),
     ],
 )
 def test_an_error_says_what_was_expected_what_came_and_where_from(name: str, value: Any, expected: str):

@@ -1,7 +1,9 @@
 """The only composition root: settings and an Environment in, a server of Doers out."""
 
+import contextlib
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,8 @@ from totohio.app.configuring import module_path
 from totohio.app.dispatching import Dispatcher
 from totohio.app.eventing import EventManager
 from totohio.app.keeping import Keeper
+from totohio.app.placing import ControlDoer, Place
+from totohio.app.probing import Probes
 from totohio.app.scheduling import CallDoer, TotoDoer
 from totohio.app.settings import Settings
 from totohio.app.storing import SessionDoer
@@ -17,13 +21,14 @@ from totohio.app.telling import EventDoer, Teller
 from totohio.app.transcribing import TranscriptDoer
 from totohio.base.clocking import Clock, Minter
 from totohio.base.environing import Environment, Poller
-from totohio.base.errors import SettingsError
+from totohio.base.errors import SettingsError, TotohioError
 from totohio.base.recording import CallLog, RecordDoer
 from totohio.bus import opening
 from totohio.core import importing
 from totohio.core.invoking import Lot
 from totohio.core.registering import Registry
 from totohio.net.accepting import Servant
+from totohio.net.linking import Address
 from totohio.net.networking import KernelNetwork
 from totohio.net.offloading import DRAIN_LIMIT, Inbox, KernelThreads, OffloadDoer
 from totohio.net.securing import server_context
@@ -44,6 +49,7 @@ class Built:
         dispatcher: The application.
         inbox: Takes what other threads want to have done in the cycle.
         environment: Its seams to the world.
+        control: Listens to the supervisor; None without one.
     """
 
     doer: TotoDoer
@@ -51,12 +57,19 @@ class Built:
     dispatcher: Dispatcher
     inbox: Inbox
     environment: Environment
+    control: ControlDoer | None = None
 
 
-def kernel_environment() -> Environment:
-    """The Environment of production: the machine's own clock, randomness, network and threads."""
-    threads = KernelThreads()
-    environment = Environment(clock=Clock(), minter=Minter(), network=KernelNetwork(), threads=threads)
+def kernel_environment(handed: Mapping[Address, socket.socket] | None = None) -> Environment:
+    """The Environment of production: the machine's own clock, randomness, network and threads.
+
+    Args:
+        handed: Listening sockets that somebody else has made, by the addresses for which they stand.
+    """
+    threads, network = KernelThreads(), KernelNetwork()
+    if handed is not None:
+        network.handed.update(handed)
+    environment = Environment(clock=Clock(), minter=Minter(), network=network, threads=threads)
     threads.environment = environment
     return environment
 
@@ -68,7 +81,9 @@ def extend_path(settings: Settings) -> None:
             sys.path.insert(0, folder)
 
 
-def build(settings: Settings, environment: Environment, call_log: CallLog | None = None) -> Built:
+def build(
+    settings: Settings, environment: Environment, call_log: CallLog | None = None, place: Place | None = None
+) -> Built:
     """Put a server together.
 
     Raises:
@@ -87,7 +102,7 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
         packer=Packer(msgpack=settings.msgpack_enabled, bson=settings.bson_enabled),
         lot=Lot(here=inbox.here, wake=poller.wake),
         environment=environment,
-        events=_events(settings, environment, inbox, poller),
+        events=_events(settings, environment, inbox, poller, place),
         here=inbox.here,
         post=inbox.post,
         select=settings.method_select,
@@ -102,6 +117,12 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
     )
     server = _server(settings, environment, poller, dispatcher)
     server.drained = dispatcher.drained
+    dispatcher.probes = Probes(
+        health=settings.health_path,
+        ready=settings.ready_path,
+        retiring=lambda: dispatcher.replier.retiring,
+        reachable=getattr(keeper.store, "reachable", _always) if keeper is not None else _always,
+    ).paths
     doers: list[Any] = [
         ServerDoer(server),
         CallDoer(dispatcher, server),
@@ -122,11 +143,31 @@ def build(settings: Settings, environment: Environment, call_log: CallLog | None
         dispatcher=dispatcher,
         drain_timeout=settings.drain_timeout,
     )
-    return Built(doer=doer, server=server, dispatcher=dispatcher, inbox=inbox, environment=environment)
+    control = None
+    if place is not None:
+        control = _control(place, poller, doer, dispatcher)
+        doer.doers.append(control)
+    return Built(doer=doer, server=server, dispatcher=dispatcher, inbox=inbox, environment=environment, control=control)
 
 
-def _events(settings: Settings, environment: Environment, inbox: Inbox, poller: Poller) -> EventManager:
-    teller = Teller(environment=environment, bus=opening.make(settings, environment, poller), settings=settings)
+def _control(place: Place, poller: Poller, doer: TotoDoer, dispatcher: Dispatcher) -> ControlDoer:
+    manager = dispatcher.events
+
+    def meet(path: str) -> None:
+        with contextlib.suppress(TotohioError):  # it is known already, or events go another way
+            manager.register_server(path)
+
+    def part(path: str) -> None:
+        with contextlib.suppress(TotohioError):
+            manager.remove_server(path)
+
+    return ControlDoer(place, poller, leave=doer.leave, end=doer.drain, meet=meet, part=part)
+
+
+def _events(
+    settings: Settings, environment: Environment, inbox: Inbox, poller: Poller, place: Place | None
+) -> EventManager:
+    teller = Teller(environment=environment, bus=opening.make(settings, environment, poller, place), settings=settings)
     access = _function("event_access_function", settings.event_access_function)
     return EventManager(environment=environment, here=inbox.here, post=inbox.post, teller=teller, access=access)
 
@@ -164,6 +205,10 @@ def _server(settings: Settings, environment: Environment, poller: Any, dispatche
         bounds=bounds,
         headers=dispatcher.replier.common,
     )
+
+
+def _always() -> bool:
+    return True
 
 
 def startup(settings: Settings, /, **arguments: Any) -> None:

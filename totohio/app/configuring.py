@@ -299,10 +299,8 @@ def _check(values: Mapping[str, Any], sources: Mapping[str, str]) -> None:
     for name in ("keyfile", "cafile"):
         if values[name] is not None and values["certfile"] is None:
             raise SettingsError(f"{name}: needs certfile (from {sources[name]})")
-    if values["processes"] != 1:
-        raise SettingsError(
-            f"processes: only 1 works in this version, got {values['processes']} (from {sources['processes']})"
-        )
+    if values["processes"] == 0:
+        raise SettingsError(f"processes: expected at least 1, or -1, got 0 (from {sources['processes']})")
     for name, packages, wanted in (
         ("msgpack_enabled", ("msgpack",), "msgpack"),
         ("bson_enabled", ("bson", "pymongo"), "totohio[bson]"),  # a package called just bson is another one

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from totohio.app.batching import BatchCall, Batches
@@ -10,6 +10,7 @@ from totohio.app.eventing import EventManager
 from totohio.app.forms import multipart
 from totohio.app.handling import TotoHandler
 from totohio.app.keeping import Keeper
+from totohio.app.probing import Probe
 from totohio.app.replying import Replier
 from totohio.app.sending import Sender
 from totohio.base.environing import Environment
@@ -71,6 +72,7 @@ class Dispatcher:
         fibers: Run what may wait for them; None without a database.
         baked: Replies with a session set a cookie.
         remote: Whatever a method asks of them it may have to wait for.
+        probes: Tell how the server is, by path.
         timed: Somebody wants to know how long calls take.
     """
 
@@ -124,6 +126,7 @@ class Dispatcher:
         self._select = select
         self._root = root.rstrip("/")
         self._paths: dict[str, str] = {}
+        self.probes: Mapping[str, Probe] = {}
         self._drains: dict[Steward, list[Future[None]]] = {}
 
     # ------------------------------------------------------------ requests
@@ -176,11 +179,22 @@ class Dispatcher:
         handler.headers_only = request.method == "HEAD"
         name = self._name(request.path)
         if name is None:
-            self._refuse(handler, 404, "There is nothing here.")
+            probe = self.probes.get(request.path)
+            if probe is None:
+                self._refuse(handler, 404, "There is nothing here.")
+            else:
+                self._probe(handler, probe)
             return
         opened = open_body(None, name, self._select)
         assert type(opened) is Call
         self._call(handler, opened.name, query_parameters(request.query), True)
+
+    def _probe(self, handler: TotoHandler, probe: Probe) -> None:
+        """Tell how the server is."""
+        status, found = probe()
+        handler.set_status(status)
+        handler.set_header("Cache-Control", "no-store")
+        handler._send(encode_json(found), JSON)
 
     def _preflight(self, handler: TotoHandler, request: Request) -> None:
         """Answer what a browser asks before a call from another origin (the Fetch standard, CORS preflight)."""

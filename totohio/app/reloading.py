@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from totohio.app.configuring import load
-from totohio.app.supervising import Signals
+from totohio.app.signalling import Signals
 from totohio.base.clocking import Clock
 from totohio.base.doing import Doer
 from totohio.base.errors import LoadError, SettingsError

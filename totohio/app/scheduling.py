@@ -16,6 +16,7 @@ from totohio.work import queues
 logger = logging.getLogger("totohio")
 
 PATIENCE = 1.0  # seconds that a drain waits for answers to peers that send no more and have probably left
+GRACE = 1.0  # seconds without a request after which a connection is closed whose process leaves
 EXPIRIES = 256  # requests that waited too long and are answered so in a cycle
 
 
@@ -84,6 +85,7 @@ class TotoDoer(DoDoer):
         self.draining = False
         self.entered: Callable[[], None] | None = None
         self._asked: str | None = None
+        self._gently = False
         self._end: float | None = None
         self._impatient = 0.0
 
@@ -92,12 +94,22 @@ class TotoDoer(DoDoer):
         due = super().due(tyme)
         if self._end is None:
             return due
-        return min(due, self._impatient if tyme < self._impatient else self._end)
+        end = self._impatient if tyme < self._impatient else self._end
+        return min(due, end, tyme + GRACE / 4 if self._gently else end)
 
     def drain(self) -> None:
         """Have it end once what is being answered has been; for any thread and for signal handlers."""
         self._asked = self._asked or "drain"
         self.poller.wake()
+
+    def leave(self) -> None:
+        """Have it end as with `drain`, but let clients that are connected have one more reply that says so.
+
+        For a process whose place another one has taken already: so no request of theirs meets a connection that is
+        just being closed.
+        """
+        self._gently = True
+        self.drain()
 
     def stop(self) -> None:
         """Have it end with this cycle; for any thread and for signal handlers."""
@@ -161,6 +173,16 @@ class TotoDoer(DoDoer):
             dispatcher.replier.forget()
             self.draining = dispatcher.replier.retiring = False
             self._asked = self._end = None
+            self._gently = False
+
+    def _idle(self, tyme: float) -> bool:
+        """Tell whether no connection needs this process any more."""
+        if not self._gently:
+            return self.server.idle(patient=tyme < self._impatient)
+        for steward in list(self.server.stewards.values()):
+            if steward.idle() and tyme - steward.since >= GRACE:
+                steward.close()
+        return not self.server.stewards
 
     def _drained(self, tyme: float) -> bool:
         if self._end is None:
@@ -169,8 +191,11 @@ class TotoDoer(DoDoer):
             self._impatient = tyme + min(PATIENCE, self.drain_timeout)
             self.dispatcher.replier.retiring = True
             self.dispatcher.events.teller.retire()
-            self.server.retire()
-        if self.server.idle(patient=tyme < self._impatient) and self.dispatcher.events.teller.rest():
+            if self._gently:
+                self.server.refuse()
+            else:
+                self.server.retire()
+        if self._idle(tyme) and self.dispatcher.events.teller.rest():
             return True
         if tyme >= self._end:
             logger.warning("drained for %g seconds; what is still being answered is given up", self.drain_timeout)

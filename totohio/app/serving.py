@@ -6,9 +6,10 @@ from typing import Any
 from totohio.app.building import Built, build, initiate, kernel_environment, startup
 from totohio.app.configuring import load
 from totohio.app.noticing import unserved
+from totohio.app.placing import Place
 from totohio.app.scheduling import TotoDoer
 from totohio.app.settings import Settings
-from totohio.app.supervising import Signals
+from totohio.app.signalling import Signals
 from totohio.base.environing import Environment
 from totohio.base.recording import CallLog, configure, logger
 from totohio.net.polling import PollingDoist
@@ -31,6 +32,7 @@ class TotoServer:
         *,
         settings: Settings | None = None,
         environment: Environment | None = None,
+        place: Place | None = None,
         **options: Any,
     ) -> None:
         """Read the settings; nothing else happens before `doers` or `run`.
@@ -40,6 +42,7 @@ class TotoServer:
                 (``TOTOHIO_PORT``) before both.
             settings: Finished settings instead.
             environment: Another world than the machine's, for tests.
+            place: Its place among other processes, when a supervisor has started it.
             options: Options by name.
 
         Raises:
@@ -47,6 +50,7 @@ class TotoServer:
         """
         self.settings = settings if settings is not None else load(conf_file, arguments=options)
         self.environment = environment if environment is not None else kernel_environment()
+        self.place = place
         self._built: Built | None = None
         self._wish: Callable[[TotoDoer], None] | None = None  # how to end, said before there was anything to end
 
@@ -60,7 +64,7 @@ class TotoServer:
         """
         if self._built is None:
             call_log = CallLog(clock=self.environment.clock) if self.settings.log_level in ("debug", "info") else None
-            self._built = build(self.settings, self.environment, call_log)
+            self._built = build(self.settings, self.environment, call_log, self.place)
             if self._wish is not None:
                 self._wish(self._built.doer)
             keeper = self._built.dispatcher.keeper
@@ -125,6 +129,8 @@ class TotoServer:
                 logger().debug("%s", line)
         if on_open is not None:
             self.built.doer.entered = lambda: on_open(self)
+        elif self.built.control is not None:
+            self.built.doer.entered = self.built.control.ready
         with Signals(self, outlook=self.built.doer.outlook, clock=self.environment.clock):
             doist.do()
         return 0

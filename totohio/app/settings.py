@@ -14,6 +14,7 @@ from typing import Literal
 
 from totohio.app.events import EVENTS, STREAMS, Events
 from totohio.app.options import FIELDS, FILE, FUNCTION, LINE, MODULE, ORIGIN, ROOT, Option, option
+from totohio.app.processes import PROCESSES, Processes
 from totohio.app.security import COOKIES, PASSWORDS, SESSIONS, SIGNATURES, STORES, Security
 
 KIB = 1024
@@ -41,13 +42,14 @@ ORDER = (
     STREAMS,
     LIMITS,
     TIMEOUTS,
+    PROCESSES,
     RUNNING,
     RECORDING,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Security, Events):
+class Settings(Security, Events, Processes):
     """The options of one server; make it with `totohio.app.configuring.load`, which validates.
 
     Attributes:
@@ -244,9 +246,6 @@ class Settings(Security, Events):
         most=LONGEST,
     )
 
-    processes: int = option(
-        1, RUNNING, "How many processes serve. In this version only 1 works.", unit="processes", least=-1, most=4096
-    )
     autoreload: bool = option(
         False,
         RUNNING,

@@ -1,93 +1,366 @@
-"""Signals: how the system, or whoever sits at the terminal, ends a server.
+"""Many processes on one port: the one that watches the others, and does nothing else.
 
-The first SIGTERM or SIGINT lets it drain: it takes nothing new and answers what is under way. The second
-ends it at once. A signal handler runs between two steps of the program, also while the server waits, but
-the wait then goes on (PEP 475); so `drain` and `stop` have to wake the poller, and do.
+It makes a listening socket for each place and keeps all of them open, so that no connection is refused or lost while
+a process is started, rolled or has crashed: those that wait at its socket are taken by the next one of the same place.
+The states of a worker:
+
+    starting    until it says that it listens; when it ends before, it has failed
+    serving     until it ends, or is told to leave
+    leaving     another one serves in its place; it answers what is under way, and ends
+
+    first worker of a place fails       all end, with its status
+    a serving worker ends               another is started in its place, at once or, when that happens again, later
+    SIGHUP                              for one place after the other: another worker, and when it serves the old one
+                                        leaves; when it fails the old one stays, and the rest as they are
+    SIGTERM, SIGINT                     all drain; the second time they end at once
 """
 
+import contextlib
+import os
+import selectors
+import shutil
 import signal
-import threading
-from collections.abc import Callable
-from types import FrameType, TracebackType
-from typing import Any, Protocol
+import socket
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
 
-from totohio.base.clocking import Clock
+from totohio.app.notifying import notify, watchdog
+from totohio.app.placing import VARIABLE, Place
+from totohio.app.settings import Settings
+from totohio.app.workers import Worker, ending
+from totohio.base.clocking import Clock, Minter
 from totohio.base.recording import logger
+from totohio.net.linking import place as written
+from totohio.net.networking import listeners
 
-ENDING = (signal.SIGTERM, signal.SIGINT)
-MOMENT = 1.0  # seconds after which somebody who waits for the end wants to be told of it
-STUCK = 1.0  # seconds after the second signal until the kernel ends a process whose method never returns
-
-
-class Stoppable(Protocol):
-    """What signals can end."""
-
-    def drain(self) -> None:
-        """Take nothing new, answer what is under way, then end."""
-
-    def stop(self) -> None:
-        """End at once."""
+STARTING = 60.0  # seconds that a worker may take to listen
+MARGIN = 5.0  # seconds beyond drain_timeout after which a worker that does not end is killed
+SETTLED = 10.0  # seconds after which a worker that ends has not crashed because it was started
+FIRST_PAUSE = 0.1  # seconds until a worker is started that has ended soon,
+LAST_PAUSE = 10.0  # and after many that have
+MOMENT = 3600.0  # seconds that it sleeps at most
+GRACE = 1.0  # seconds that workers have which are to end at once
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
-class Signals:
-    """Signals end a server while this context lasts; in any other than the main thread it does nothing.
+class Supervisor:
+    """Runs workers until a signal ends it.
 
     Attributes:
-        received: How many signals that end it have come.
+        workers: Those that there are.
     """
 
-    def __init__(self, server: Stoppable, *, outlook: Callable[[], str], clock: Clock) -> None:
-        """Prepare it.
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        command: Sequence[str],
+        count: int,
+        clock: Clock,
+        minter: Minter,
+        handed: socket.socket | None = None,
+        on_open: Callable[[str], object] = print,
+    ) -> None:
+        """Set it up.
 
         Args:
-            server: What they end.
-            outlook: Says what the first signal brings about, for the log.
-            clock: Tells how long it took.
+            settings: Options of the server.
+            command: Starts a worker.
+            count: How many there are to be.
+            clock: Tells the time.
+            minter: Randomness.
+            handed: A socket that listens already, for all of them.
+            on_open: Called with the URL once all of them serve.
         """
-        self.received = 0
-        self._server = server
-        self._outlook = outlook
+        self.workers: list[Worker] = []
+        self._settings = settings
+        self._command = list(command)
+        self._count = count
         self._clock = clock
-        self._since = 0.0
-        self._before: dict[int, Any] = {}
+        self._minter = minter
+        self._handed = handed
+        self._on_open = on_open
+        self._selector = selectors.DefaultSelector()
+        self._listeners: list[socket.socket] = []
+        self._remotes: list[socket.socket] = []
+        self._folder = ""
+        self._key = ""
+        self._numbers = 0
+        self._rolls: deque[int] = deque()
+        self._rolling: tuple[Worker, Worker | None] | None = None  # the new one, and the one that it replaces
+        self._starts: dict[int, float] = {}  # places that wait for a worker, until when
+        self._pauses = [0.0] * count
+        self._received: list[int] = []
+        self._asked = 0
+        self._status = 0
+        self._opened = False
+        self._beat = watchdog() / 2.0
+        self._beat_at = 0.0
 
-    def __enter__(self) -> "Signals":
-        if threading.current_thread() is threading.main_thread():  # elsewhere Python does not allow handlers
-            for number in ENDING:
-                self._set(number, self._end)
-            self._set(signal.SIGHUP, self._ignore)
-        return self
+    def run(self) -> int:
+        """Serve until a signal ends it; give the exit status.
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if signal.SIGALRM in self._before:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-        while self._before:
-            number, handler = self._before.popitem()
-            # None is a handler that was not set from Python and cannot be put back from here.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if self.received == 1:
-            seconds = self._clock.monotonic() - self._since
-            if seconds >= MOMENT:
-                logger().info("ended after %.1f s", seconds)
+        Raises:
+            OSError: The address is in use, unknown or forbidden.
+        """
+        settings = self._settings
+        address: Any = settings.uds if settings.uds is not None else (settings.host, settings.port)
+        if self._handed is not None:
+            self._listeners = [self._handed] * self._count
+        else:
+            self._listeners = listeners(address, count=self._count, backlog=settings.backlog)
+        if settings.event_mode != "off" and settings.event_bus in ("auto", "peers"):
+            for slot in range(self._count):
+                port = settings.event_port + slot if settings.event_port else 0
+                self._remotes += listeners((settings.event_host, port), count=1, backlog=settings.backlog)
+        self._folder = tempfile.mkdtemp(prefix="totohio-", dir=os.environ.get("XDG_RUNTIME_DIR") or None)
+        self._key = self._minter.token()
+        before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        reading, writing = os.pipe()
+        for end in (reading, writing):
+            os.set_blocking(end, False)
+        wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        self._selector.register(reading, selectors.EVENT_READ)
+        try:
+            for slot in range(self._count):
+                self._start(slot).first = True
+            while self.workers or self._starts:
+                self._cycle(reading)
+            return self._status
+        finally:
+            for worker in self.workers:
+                worker.signal(signal.SIGKILL)
+                worker.process.wait()
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._selector.close()
+            os.close(reading)
+            os.close(writing)
+            self._close()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _set(self, number: int, handler: Any) -> None:
-        self._before[number] = signal.signal(number, handler)
+    # ------------------------------------------------------------ one turn
 
-    def _end(self, number: int, frame: FrameType | None) -> None:
-        self.received += 1
-        if self.received == 1:
-            self._since = self._clock.monotonic()
-            logger().info("%s: %s", signal.Signals(number).name, self._outlook())
-            self._server.drain()
+    def _cycle(self, reading: int) -> None:
+        now = self._clock.monotonic()
+        dues = [*self._starts.values(), *(worker.due for worker in self.workers), now + MOMENT]
+        if self._beat:
+            dues.append(self._beat_at)
+        for key, _ in self._selector.select(max(0.0, min(dues) - now)):
+            if key.fd == reading:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(reading, 4096)
+            else:
+                self._hear(key.data)
+        while self._received:
+            self._obey(self._received.pop(0))
+        self._reap()
+        now = self._clock.monotonic()
+        for slot in [slot for slot, due in self._starts.items() if due <= now]:
+            del self._starts[slot]
+            self._start(slot)
+        for worker in self.workers:
+            if worker.due <= now:
+                worker.due = float("inf")
+                logger().error(
+                    "%r does not %s: it is killed", worker, "listen" if worker.state == "starting" else "end"
+                )
+                worker.signal(signal.SIGKILL)
+        if self._beat and now >= self._beat_at:
+            self._beat_at = now + self._beat
+            notify("WATCHDOG=1")
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._received.append(number)
+
+    def _obey(self, number: int) -> None:
+        """A signal has come."""
+        name = signal.Signals(number).name
+        if number == signal.SIGHUP and not self._asked:
+            logger().info("%s: rolling %d processes", name, self._count)
+            self._rolls.extend(slot for slot in range(self._count) if slot not in self._rolls)
+            notify(f"RELOADING=1\nMONOTONIC_USEC={int(self._clock.monotonic() * 1e6)}")
+            self._roll()
+        elif number in (signal.SIGTERM, signal.SIGINT):
+            self._asked += 1
+            if self._asked == 1:
+                logger().info("%s: draining %d processes", name, len(self.workers))
+                self._leave()
+            else:
+                logger().warning("%s again: ending at once", name)
+                for worker in self.workers:
+                    worker.signal(signal.SIGTERM)
+                    worker.due = self._clock.monotonic() + GRACE
+
+    def _leave(self) -> None:
+        """Have all end."""
+        notify("STOPPING=1")
+        self._asked = max(self._asked, 1)
+        self._rolls.clear()
+        self._starts.clear()
+        self._close()  # else who connects now would wait at a socket from which nobody takes
+        end = self._clock.monotonic() + self._settings.drain_timeout + MARGIN
+        for worker in self.workers:
+            worker.signal(signal.SIGTERM)
+            worker.due = end
+
+    def _close(self) -> None:
+        for sock in {*self._listeners, *self._remotes}:
+            sock.close()
+        self._listeners, self._remotes = [], []
+
+    # ------------------------------------------------------------ workers
+
+    def _start(self, slot: int) -> Worker:
+        """Start a worker in a place."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        number = self._numbers
+        self._numbers += 1
+        listen = self._listeners[slot]
+        remote = self._remotes[slot] if self._remotes else None
+        events = os.path.join(self._folder, f"events-{number}.sock")
+        place = Place(
+            number=number,
+            slot=slot,
+            count=self._count,
+            events=events,
+            siblings=tuple(worker.events for worker in self.workers if worker.state == "serving"),
+            key=self._key,
+            listen=listen.fileno(),
+            remote=remote.fileno() if remote is not None else -1,
+            control=theirs.fileno(),
+        )
+        descriptors = [place.listen, place.control, *([place.remote] if remote is not None else [])]
+        process = subprocess.Popen(
+            self._command,
+            pass_fds=descriptors,
+            stdin=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C is for the supervisor alone, which passes it on
+            env={**os.environ, VARIABLE: place.text()},
+        )
+        theirs.close()
+        worker = Worker(number, slot, process, ours)
+        worker.events = events
+        worker.since = self._clock.monotonic()
+        worker.due = worker.since + STARTING
+        self.workers.append(worker)
+        self._selector.register(ours, selectors.EVENT_READ, worker)
+        if self._asked:
+            worker.signal(signal.SIGTERM)
+        return worker
+
+    def _hear(self, worker: Worker) -> None:
+        """A worker has said something, or has let go of its end."""
+        try:
+            data = worker.control.recv(4096)
+        except BlockingIOError:
             return
-        if signal.SIGALRM not in self._before:
-            # A method that never returns holds the cycle, and nothing written in Python can end it.
-            self._set(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, STUCK)
-            logger().warning("%s again: ending at once", signal.Signals(number).name)
-        self._server.stop()
+        except OSError:
+            data = b""
+        if not data:
+            self._selector.unregister(worker.control)
+            return
+        if b"ready\n" not in data or worker.state != "starting":
+            return
+        worker.state = "serving"
+        if not self._asked:
+            worker.due = float("inf")
+        for other in self.workers:
+            if other is not worker and other.state == "serving":
+                other.say(f"sibling {worker.events}")
+                worker.say(f"sibling {other.events}")
+        if self._rolling is not None and self._rolling[0] is worker:
+            self._replaced()
+        if not self._opened and self._serving() == self._count:
+            self._opened = True
+            notify(f"READY=1\nSTATUS={self._count} processes serve")
+            self._on_open(self._url())
 
-    def _ignore(self, number: int, frame: FrameType | None) -> None:
-        logger().info("%s: ignored", signal.Signals(number).name)
+    def _serving(self) -> int:
+        return len({worker.slot for worker in self.workers if worker.state == "serving"})
+
+    def _reap(self) -> None:
+        """See who has ended."""
+        for worker in list(self.workers):
+            status = worker.process.poll()
+            if status is None:
+                continue
+            self.workers.remove(worker)
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(worker.control)
+            worker.control.close()
+            for other in self.workers:
+                other.say(f"gone {worker.events}")
+            if self._rolling is not None and self._rolling[1] is worker:
+                self._rolling = None
+                self._roll()
+            self._ended(worker, status)
+
+    def _ended(self, worker: Worker, status: int) -> None:
+        """A worker has ended: see what that means."""
+        if self._asked:
+            if status != 0 and worker.state != "starting":
+                self._status = self._status or 1
+            return
+        if worker.state == "leaving":
+            return
+        if self._rolling is not None and self._rolling[0] is worker:
+            self._rolling = None
+            self._rolls.clear()
+            logger().error("%r has not begun to serve (%s): nothing is rolled", worker, ending(status))
+            notify("READY=1")
+            return
+        if worker.first and worker.state == "starting" and not self._opened:
+            self._status = status if status > 0 else 1
+            self._leave()
+            return
+        settled = self._clock.monotonic() - worker.since >= SETTLED
+        pause = 0.0 if settled else min(LAST_PAUSE, max(FIRST_PAUSE, self._pauses[worker.slot] * 2.0))
+        self._pauses[worker.slot] = pause
+        again = f", started again in {pause:g} s" if pause else ", started again"
+        logger().error("%r has ended (%s)%s", worker, ending(status), again)
+        if pause:
+            self._starts[worker.slot] = self._clock.monotonic() + pause
+        else:
+            self._start(worker.slot)
+
+    # ------------------------------------------------------------ rolling
+
+    def _roll(self) -> None:
+        """Replace the next worker."""
+        if self._rolling is not None or self._asked:
+            return
+        if not self._rolls:
+            notify("READY=1")
+            logger().info("all processes are rolled")
+            return
+        slot = self._rolls.popleft()
+        self._starts.pop(slot, None)
+        self._pauses[slot] = 0.0
+        old = next((worker for worker in self.workers if worker.slot == slot and worker.state != "leaving"), None)
+        self._rolling = (self._start(slot), old)
+
+    def _replaced(self) -> None:
+        """The new worker serves: the old one may leave."""
+        assert self._rolling is not None
+        old = self._rolling[1]
+        if old is None or old not in self.workers:
+            self._rolling = None
+            self._roll()
+            return
+        old.state = "leaving"
+        old.due = self._clock.monotonic() + self._settings.drain_timeout + MARGIN
+        old.say("leave")
+
+    def _url(self) -> str:
+        found: Any = self._listeners[0].getsockname()
+        if isinstance(found, (str, bytes)):
+            return f"unix:{found if isinstance(found, str) else found.decode()}"
+        scheme = "https" if self._settings.certfile is not None else "http"
+        return f"{scheme}://{written(found[:2])}"

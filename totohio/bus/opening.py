@@ -14,6 +14,22 @@ from totohio.net.linking import Address
 from totohio.wire.peering import key_of
 
 
+class Place(Protocol):
+    """What a process knows of others on its host; see `app.placing.Place`."""
+
+    @property
+    def events(self) -> str:
+        """Where it takes events of its siblings."""
+
+    @property
+    def siblings(self) -> tuple[str, ...]:
+        """Where they do."""
+
+    @property
+    def key(self) -> str:
+        """A secret that they share."""
+
+
 class LogServers(Protocol):
     """Opens logs of servers; the machine's, or those of a simulation."""
 
@@ -51,7 +67,7 @@ class KernelLogServers:
         return environment.threads
 
 
-def make(settings: Any, environment: Environment, poller: Poller) -> Bus:
+def make(settings: Any, environment: Environment, poller: Poller, place: Place | None = None) -> Bus:
     """Give the bus that the settings name; it is opened by whoever uses it.
 
     Raises:
@@ -59,7 +75,7 @@ def make(settings: Any, environment: Environment, poller: Poller) -> Bus:
     """
     kind = settings.event_bus
     if kind == "auto":
-        kind = "memory" if settings.event_mode == "off" else "peers"
+        kind = "memory" if settings.event_mode == "off" and place is None else "peers"
     if kind == "memory":
         return MemoryBus(environment.minter)
     if kind == "redis":
@@ -71,22 +87,30 @@ def make(settings: Any, environment: Environment, poller: Poller) -> Bus:
             queue=settings.event_queue,
             max_size=settings.event_max_size,
         )
-    return _peers(settings, environment, poller)
+    return _peers(settings, environment, poller, place)
 
 
-def _peers(settings: Any, environment: Environment, poller: Poller) -> PeerBus:
-    if settings.event_key is None:
-        raise SettingsError("event_key: needed when events travel between hosts (event_mode)")
-    listen: list[Address] = [(settings.event_host, settings.event_port)]
+def _peers(settings: Any, environment: Environment, poller: Poller, place: Place | None) -> PeerBus:
+    listen: list[Address] = []
+    dial: list[Address] = []
+    secret = settings.event_key
+    if settings.event_mode != "off" or place is None:
+        if secret is None:
+            raise SettingsError("event_key: needed when events travel between hosts (event_mode)")
+        listen.append((settings.event_host, settings.event_port))
+    if place is not None:
+        listen.append(place.events)
+        dial += place.siblings
+        secret = secret or place.key
     try:
-        dial = [read_address(text) for text in settings.remote_event_receivers.split(",") if text.strip()]
+        dial += [read_address(text) for text in settings.remote_event_receivers.split(",") if text.strip()]
     except ValueError as error:
         raise SettingsError(f"remote_event_receivers: {error}") from None
     return PeerBus(
         network=environment.network,
         poller=poller,
         minter=environment.minter,
-        key=key_of(settings.event_key),
+        key=key_of(secret),
         listen=listen,
         dial=dial,
         queue=settings.event_queue,

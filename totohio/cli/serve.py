@@ -1,24 +1,41 @@
 """``totohio serve``: run a server until a signal ends it."""
 
 import gc
+import socket
+import sys
 from collections.abc import Callable
 
 from totohio import __version__
+from totohio.app.building import kernel_environment
 from totohio.app.configuring import load, module_path
+from totohio.app.notifying import handed_socket, notify
+from totohio.app.placing import Place, take_place
+from totohio.app.processes import processes
 from totohio.app.reloading import ReloadDoer, repaired, restart
 from totohio.app.serving import TotoServer
+from totohio.app.settings import Settings
+from totohio.app.supervising import Supervisor
+from totohio.base.clocking import Clock, Minter
 from totohio.base.errors import TotohioError
 from totohio.base.recording import configure
 from totohio.cli.parsing import Command, Order
 from totohio.cli.printing import silence
+from totohio.net.linking import Address
+from totohio.net.linking import place as written
 
 YOUNG = 5_000  # objects after which the youngest are looked through: those of some hundred calls, which mostly are gone
 
 
 def _run(order: Order) -> int:
+    place = take_place()  # before the options are read from the environment, for it is none
     settings = load(*order.words, options=order.settings)
     configure(settings.log_level, settings.log_format)
-    server = TotoServer(settings=settings)
+    if place is not None:
+        return _work(settings, place)
+    count = processes(settings)
+    if count > 1:
+        return _supervise(settings, count)
+    server = TotoServer(settings=settings, environment=kernel_environment(_handed(settings)))
     try:
         _ = server.built  # what goes wrong while methods are loaded is not the port's fault
     except Exception as error:
@@ -28,9 +45,7 @@ def _run(order: Order) -> int:
         if repaired(error, package=settings.method_module, folders=folders, files=order.words):
             restart()
         return 0
-    gc.collect()
-    gc.freeze()  # modules stay as long as the server does, and nothing that is collected needs to be looked for there
-    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
+    _tidy()
     changes: list[str] = []
     if settings.autoreload:
         _watch(server, order.words, changes.append)
@@ -45,11 +60,67 @@ def _run(order: Order) -> int:
     except OSError as error:
         if opened:
             raise
-        address = settings.uds if settings.uds is not None else f"{settings.host}:{settings.port}"
-        raise TotohioError(f"cannot listen on {address}: {error.strerror or error}") from None
+        raise _deaf(settings, error) from None
     if changes:
         restart()
     return status
+
+
+def _tidy() -> None:
+    """Have the collector look through less."""
+    gc.collect()
+    gc.freeze()  # modules stay as long as the server does, and nothing that is collected needs to be looked for there
+    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
+
+
+def _deaf(settings: Settings, error: OSError) -> TotohioError:
+    return TotohioError(f"cannot listen on {written(_address(settings))}: {error.strerror or error}")
+
+
+def _address(settings: Settings) -> Address:
+    return settings.uds if settings.uds is not None else (settings.host, settings.port)
+
+
+def _handed(settings: Settings) -> dict[Address, socket.socket]:
+    """Give the socket that a service manager has handed over, if it has, in place of that of the settings."""
+    sock = handed_socket()
+    return {_address(settings): sock} if sock is not None else {}
+
+
+def _supervise(settings: Settings, count: int) -> int:
+    """Run several processes."""
+    clock = Clock()
+    supervisor = Supervisor(
+        settings,
+        command=[sys.executable, "-m", "totohio", *sys.argv[1:]],
+        count=count,
+        clock=clock,
+        minter=Minter(),
+        handed=handed_socket(),
+        on_open=_say,
+    )
+    try:
+        return supervisor.run()
+    except OSError as error:
+        raise _deaf(settings, error) from None
+
+
+def _work(settings: Settings, place: Place) -> int:
+    """Be one of several processes."""
+    handed: dict[Address, socket.socket] = {_address(settings): socket.socket(fileno=place.listen)}
+    if place.remote >= 0:
+        handed[settings.event_host, settings.event_port] = socket.socket(fileno=place.remote)
+    server = TotoServer(settings=settings, environment=kernel_environment(handed), place=place)
+    _ = server.built
+    _tidy()
+    return server.run()
+
+
+def _say(url: str) -> None:
+    try:
+        print(f"totohio {__version__} listens on {url}", flush=True)
+    except OSError:
+        silence()
 
 
 def _watch(server: TotoServer, files: list[str], note: Callable[[str], None]) -> None:
@@ -67,10 +138,8 @@ def _watch(server: TotoServer, files: list[str], note: Callable[[str], None]) ->
 
 def _announce(server: TotoServer) -> None:
     """Say where it listens, in the only line of standard output."""
-    try:
-        print(f"totohio {__version__} listens on {server.url}", flush=True)
-    except OSError:
-        silence()
+    _say(server.url)
+    notify("READY=1")
 
 
 COMMAND = Command(

@@ -20,7 +20,15 @@ UNDER_WAY = frozenset((0, errno.EINPROGRESS, errno.EINTR))  # connect(2): it goe
 
 
 class KernelNetwork:
-    """The machine's own sockets."""
+    """The machine's own sockets.
+
+    Attributes:
+        handed: Listening sockets that somebody else has made, by the addresses for which they stand. They stay open
+            there when they are closed here.
+    """
+
+    def __init__(self) -> None:
+        self.handed: dict[tuple[str, int] | str, socket.socket] = {}
 
     def poller(self) -> Poller:
         """Make a poller for them."""
@@ -35,6 +43,11 @@ class KernelNetwork:
         Raises:
             OSError: The address is in use, unknown or forbidden.
         """
+        handed = self.handed.get(address)
+        if handed is not None:
+            sock = handed.dup()
+            sock.setblocking(False)  # which a socket made of a descriptor does not know it is
+            return sock
         sock = _unix_socket(address) if isinstance(address, str) else _inet_socket(*address)
         try:
             sock.listen(backlog)
@@ -81,6 +94,46 @@ class KernelNetwork:
         return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
+def listeners(address: tuple[str, int] | str, *, count: int, backlog: int) -> list[socket.socket]:
+    """Give listening sockets that share an address, so that the kernel spreads connections over those who have them.
+
+    Connections that wait at one of them wait there for whoever accepts from it next, also while nobody does. On the
+    path of a Unix socket, where the kernel cannot do that, there is one for all.
+
+    Raises:
+        OSError: The address is in use, unknown or forbidden.
+    """
+    if isinstance(address, str):
+        one = _unix_socket(address)
+        one.listen(backlog)
+        one.setblocking(False)
+        return [one] * count
+    made: list[socket.socket] = []
+    try:
+        with _reserved(*address) as first:  # whoever else listens there without sharing is found here
+            family, place = first.family, first.getsockname()
+        for _ in range(count):
+            sock = _bound(family, place, dual=not address[0], shared=True)
+            made.append(sock)
+            sock.listen(backlog)
+            sock.setblocking(False)
+    except OSError:
+        for sock in made:
+            sock.close()
+        raise
+    return made
+
+
+def _reserved(host: str, port: int) -> socket.socket:
+    sock = _inet_socket(host, port)
+    try:
+        sock.listen(1)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
 def _target(address: tuple[str, int] | str) -> tuple[int, Any]:
     """Give the family of an address, and the address as the kernel takes it."""
     if isinstance(address, str):
@@ -110,10 +163,12 @@ def _inet_socket(host: str, port: int) -> socket.socket:
     return _bound(found[0][0], found[0][4])
 
 
-def _bound(family: int, address: Any, *, dual: bool = False) -> socket.socket:
+def _bound(family: int, address: Any, *, dual: bool = False, shared: bool = False) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
         sock.bind(address)

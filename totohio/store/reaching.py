@@ -71,6 +71,10 @@ class RemoteStore:
         for _, future in wanted:
             future.set_exception(StoreError("the store is closed"))
 
+    def reachable(self) -> bool:
+        """Tell whether it was reached when somebody tried last, or may be tried again."""
+        return not self._resting()
+
     def read(self, key: bytes) -> bytes | None:
         """Not possible: what is asked for comes later.
 

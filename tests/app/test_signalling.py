@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from totohio.app.supervising import MOMENT, Signals
+from totohio.app.signalling import MOMENT, Signals
 from totohio.base.clocking import Clock
 
 
@@ -154,7 +154,7 @@ def test_in_another_thread_signals_are_left_alone(server: Server):
 
 STUCK = """
 import sys
-from totohio.app.supervising import Signals
+from totohio.app.signalling import Signals
 from totohio.base.clocking import Clock
 
 class Server:

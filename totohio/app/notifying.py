@@ -1,0 +1,48 @@
+"""What a service manager is told, and what it gives: systemd's sd_notify(3) and sd_listen_fds(3)."""
+
+import contextlib
+import os
+import socket
+
+FIRST = 3  # the first descriptor that is handed over
+
+
+def notify(text: str) -> bool:
+    """Tell the service manager something; tell whether there is one.
+
+    Args:
+        text: Lines such as ``READY=1``.
+    """
+    path = os.environ.get("NOTIFY_SOCKET", "")
+    if not path:
+        return False
+    address = "\0" + path[1:] if path.startswith("@") else path
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(text.encode(), address)
+        return True
+    return False
+
+
+def watchdog() -> float:
+    """Give the seconds within which the service manager wants to hear ``WATCHDOG=1`` again; 0.0 when it does not."""
+    try:
+        seconds = int(os.environ.get("WATCHDOG_USEC", "0")) / 1e6
+        mine = int(os.environ.get("WATCHDOG_PID", str(os.getpid()))) == os.getpid()
+    except ValueError:
+        return 0.0
+    return seconds if mine else 0.0
+
+
+def handed_socket() -> socket.socket | None:
+    """Give the listening socket that the service manager has handed over, the first if there are several; or None.
+
+    It is told once: whoever this process starts is not told.
+    """
+    pid, count = os.environ.pop("LISTEN_PID", ""), os.environ.pop("LISTEN_FDS", "")
+    os.environ.pop("LISTEN_FDNAMES", None)
+    if pid != str(os.getpid()) or not count.isdigit() or int(count) < 1:
+        return None
+    sock = socket.socket(fileno=FIRST)
+    sock.setblocking(False)
+    os.set_inheritable(FIRST, False)
+    return sock

@@ -1,0 +1,51 @@
+"""A worker as its supervisor knows it."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+
+
+class Worker:
+    """One process that serves.
+
+    Attributes:
+        number: Counts all workers.
+        slot: Its place.
+        process: The process.
+        state: See above.
+        control: The connection with it.
+        since: The monotonic time at which it was started.
+        events: Where it takes events of its siblings.
+        first: It is the first in its place.
+        due: The monotonic time at which it is killed unless it has gone on; infinity for never.
+    """
+
+    def __init__(self, number: int, slot: int, process: "subprocess.Popen[bytes]", control: socket.socket) -> None:
+        self.number = number
+        self.slot = slot
+        self.process = process
+        self.control = control
+        self.state = "starting"
+        self.since = 0.0
+        self.events = ""
+        self.first = False
+        self.due = float("inf")
+
+    def __repr__(self) -> str:
+        return f"worker {self.number} (process {self.process.pid})"
+
+    def say(self, word: str) -> None:
+        """Tell it something."""
+        with contextlib.suppress(OSError):
+            self.control.send(word.encode() + b"\n")
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+
+def ending(status: int) -> str:
+    """Say how a process has ended, from its exit status."""
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"

@@ -23,8 +23,8 @@ class KernelNetwork:
     """The machine's own sockets.
 
     Attributes:
-        handed: Listening sockets that somebody else has made, by the addresses for which they stand. They stay open
-            there when they are closed here.
+        handed: Listening sockets that somebody else has made, by the addresses for which they stand; each is given
+            once.
     """
 
     def __init__(self) -> None:
@@ -43,11 +43,10 @@ class KernelNetwork:
         Raises:
             OSError: The address is in use, unknown or forbidden.
         """
-        handed = self.handed.get(address)
+        handed = self.handed.pop(address, None)
         if handed is not None:
-            sock = handed.dup()
-            sock.setblocking(False)  # which a socket made of a descriptor does not know it is
-            return sock
+            handed.setblocking(False)  # which a socket made of a descriptor does not know it is
+            return handed
         sock = _unix_socket(address) if isinstance(address, str) else _inet_socket(*address)
         try:
             sock.listen(backlog)

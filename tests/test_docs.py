@@ -43,6 +43,7 @@ TOOLS = ("curl", "jq", "openssl", "nginx")
 FOREIGN = {"TypedDict", "MemoryError", "proxy_buffering", "proxy_http_version", "proxy_pass", "client_max_body_size"}
 FOREIGN |= {"add_callback", "add_timeout"}  # Tornado's
 FOREIGN |= {"SameSite", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "mdb_copy"}  # redis-py's and LMDB's
+FOREIGN |= {"EventSource", "ListenStream", "WatchdogSec", "ExecReload"}  # browsers' and systemd's
 FOREIGN |= {"access_token", "next_page_token"}  # somebody's own
 ORDERS = [PREFIX + field.name.upper() for field in fields(Orders)]  # the simulation's variables
 DEFINED = re.compile(r"^def (test_\w+)\(", re.M)

@@ -14,7 +14,7 @@ from totohio.app.eventing import EventManager
 from totohio.app.keeping import Keeper
 from totohio.app.placing import ControlDoer, Place
 from totohio.app.probing import Probes
-from totohio.app.scheduling import CallDoer, TotoDoer
+from totohio.app.scheduling import CallDoer, SilentDoer, TotoDoer
 from totohio.app.settings import Settings
 from totohio.app.storing import SessionDoer
 from totohio.app.telling import EventDoer, Teller
@@ -124,7 +124,7 @@ def build(
         reachable=getattr(keeper.store, "reachable", _always) if keeper is not None else _always,
     ).paths
     doers: list[Any] = [
-        ServerDoer(server),
+        ServerDoer(server) if settings.event_mode != "only" else SilentDoer(server),
         CallDoer(dispatcher, server),
         BatchDoer(dispatcher.batches, settings.batch_slice),
         *([SessionDoer(keeper)] if keeper is not None else []),

@@ -10,7 +10,7 @@ from totohio.base.doing import DoDoer, Doer
 from totohio.base.environing import Environment, Poller, activate
 from totohio.base.errors import ERROR_TIMED_OUT
 from totohio.core.invoking import RESUMES
-from totohio.net.serving import Server
+from totohio.net.serving import Server, ServerDoer
 from totohio.work import queues
 
 logger = logging.getLogger("totohio")
@@ -55,6 +55,13 @@ class CallDoer(Doer):
         for handler in [*self.dispatcher.waits.dues, *exchanges]:
             if isinstance(handler, Sender):
                 handler._finish(ERROR_TIMED_OUT)
+
+
+class SilentDoer(ServerDoer):
+    """Runs the connections of a process that serves nobody, but exchanges events: in each cycle what is ready."""
+
+    def enter(self, *, temp: bool | None = None) -> None:
+        """Do not listen."""
 
 
 class TotoDoer(DoDoer):

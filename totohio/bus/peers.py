@@ -256,6 +256,10 @@ class PeerBus:
         future.set_result(None)
         return future
 
+    def connected(self) -> list[Address]:
+        """Give where other processes are that take events now."""
+        return [dialer.address for dialer in self._dialers.values() if dialer.ready]
+
     # ------------------------------------------------------------ for dialers
 
     def peering(self, role: Role) -> Peering:

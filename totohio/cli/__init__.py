@@ -7,13 +7,14 @@ from collections.abc import Sequence
 
 from totohio.base.errors import LoadError, SettingsError, TotohioError
 from totohio.base.writing import printable
-from totohio.cli import call, methods, new, replay, serve, settings, sim
+from totohio.cli import call, methods, new, replay, send, serve, settings, sim
 from totohio.cli.parsing import Command, UsageError, parse
 from totohio.cli.printing import silence
 
 COMMANDS: tuple[Command, ...] = (
     serve.COMMAND,
     call.COMMAND,
+    send.COMMAND,
     methods.COMMAND,
     settings.COMMAND,
     new.COMMAND,

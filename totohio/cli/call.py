@@ -59,7 +59,7 @@ def _declare(parser: argparse.ArgumentParser) -> None:
 def _run(order: Order) -> int:
     own = order.own
     method, *pairs = order.words
-    parameters = _parameters(pairs, own.json)
+    parameters = parameters_of(pairs, own.json)
     connection, root = _connect(own.url, own.cafile, own.timeout)
     if own.method_style == "url":
         path = root + "/" + urllib.parse.quote(method.replace(".", "/"))
@@ -84,8 +84,16 @@ def _run(order: Order) -> int:
         connection.close()
 
 
-def _parameters(pairs: list[str], text: str | None) -> Any:
-    """Put together the parameters of the call."""
+def parameters_of(pairs: list[str], text: str | None) -> Any:
+    """Put together the parameters of a call, or the arguments of an event.
+
+    Args:
+        pairs: Texts of the form ``key=value``.
+        text: All of them as JSON, or ``-`` to read that from standard input; None without.
+
+    Raises:
+        UsageError: A pair is none, or that is no JSON.
+    """
     parameters: Any = {}
     if text is not None:
         try:

@@ -116,9 +116,9 @@ def _work(settings: Settings, place: Place) -> int:
     return server.run()
 
 
-def _say(url: str) -> None:
+def _say(url: str, what: str = "listens on") -> None:
     try:
-        print(f"totohio {__version__} listens on {url}", flush=True)
+        print(f"totohio {__version__} {what} {url}", flush=True)
     except OSError:
         silence()
 
@@ -138,7 +138,10 @@ def _watch(server: TotoServer, files: list[str], note: Callable[[str], None]) ->
 
 def _announce(server: TotoServer) -> None:
     """Say where it listens, in the only line of standard output."""
-    _say(server.url)
+    if server.settings.event_mode == "only":
+        _say(server.built.dispatcher.events.address or "no port", "exchanges events at")
+    else:
+        _say(server.url)
     notify("READY=1")
 
 

@@ -16,6 +16,7 @@ from totohio.app.placing import ControlDoer, Place
 from totohio.app.probing import Probes
 from totohio.app.scheduling import CallDoer, SilentDoer, TotoDoer
 from totohio.app.settings import Settings
+from totohio.app.socketing import Sockets
 from totohio.app.storing import SessionDoer
 from totohio.app.telling import EventDoer, Teller
 from totohio.app.transcribing import TranscriptDoer
@@ -117,6 +118,10 @@ def build(
     )
     server = _server(settings, environment, poller, dispatcher)
     server.drained = dispatcher.drained
+    if settings.use_web_sockets:
+        module = settings.socket_method_module
+        registry = Registry.load(module) if module is not None else dispatcher.registry
+        dispatcher.sockets = Sockets(dispatcher, settings, registry, msgpack=settings.msgpack_enabled)
     dispatcher.probes = Probes(
         health=settings.health_path,
         ready=settings.ready_path,

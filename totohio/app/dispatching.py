@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from totohio.app.batching import BatchCall, Batches
 from totohio.app.eventing import EventManager
@@ -46,6 +46,9 @@ from totohio.wire.packing import (
 )
 from totohio.wire.requesting import Request
 
+if TYPE_CHECKING:
+    from totohio.app.socketing import Sockets
+
 logger = logging.getLogger("totohio")
 
 VERBS = "HEAD,POST,OPTIONS,GET"
@@ -73,6 +76,7 @@ class Dispatcher:
         baked: Replies with a session set a cookie.
         remote: Whatever a method asks of them it may have to wait for.
         probes: Tell how the server is, by path.
+        sockets: WebSockets; None without.
         timed: Somebody wants to know how long calls take.
     """
 
@@ -126,6 +130,7 @@ class Dispatcher:
         self._select = select
         self._root = root.rstrip("/")
         self._paths: dict[str, str] = {}
+        self.sockets: Sockets | None = None
         self.probes: Mapping[str, Probe] = {}
         self._drains: dict[Steward, list[Future[None]]] = {}
 
@@ -177,6 +182,9 @@ class Dispatcher:
 
     def _get(self, handler: TotoHandler, request: Request) -> None:
         handler.headers_only = request.method == "HEAD"
+        if self.sockets is not None and b"upgrade" in request.fields and self.sockets.takes(request):
+            self.sockets.begin(handler, request)
+            return
         name = self._name(request.path)
         if name is None:
             probe = self.probes.get(request.path)

@@ -34,6 +34,7 @@ MODULE = Shape("the dotted name of a module", rf"{_NAME}(\.{_NAME})*")
 FUNCTION = Shape("a function as module.function", rf"{_NAME}(\.{_NAME})+")
 FIELDS = Shape("names separated by commas", r"[\w ,-]*")
 ORIGIN = Shape('"*", "null" or an origin in ASCII such as https://example.org', r"[\x21-\x7e]+")
+WORD = Shape("letters, digits, _ and - as in a path", r"[A-Za-z0-9_-]+")
 ROUTE = Shape('a path that begins with "/", or an empty text', r"(/[^\x00-\x20\x7f?#]*)?")
 ROOT = Shape('a path that begins with "/"', r"/[^\x00-\x20\x7f?#]*")
 

@@ -33,7 +33,9 @@ class CallDoer(Doer):
 
     def due(self, tyme: float) -> float:
         """The tyme at which the next method goes on, or the next request times out."""
-        return min(self.lot.due(), self.dispatcher.waits.due())
+        sockets = self.dispatcher.sockets
+        due = min(self.lot.due(), self.dispatcher.waits.due())
+        return due if sockets is None else min(due, sockets.due())
 
     def enter(self, *, temp: bool | None = None) -> None:
         """Learn what tyme it is."""
@@ -46,6 +48,8 @@ class CallDoer(Doer):
         if waits.due() <= tyme:
             for handler in waits.take(tyme, EXPIRIES):
                 handler._expire()
+        if self.dispatcher.sockets is not None:
+            self.dispatcher.sockets.service(tyme)
         return False
 
     def exit(self) -> None:

@@ -16,6 +16,7 @@ from totohio.app.events import EVENTS, STREAMS, Events
 from totohio.app.options import FIELDS, FILE, FUNCTION, LINE, MODULE, ORIGIN, ROOT, Option, option
 from totohio.app.processes import PROCESSES, Processes
 from totohio.app.security import COOKIES, PASSWORDS, SESSIONS, SIGNATURES, STORES, Security
+from totohio.app.sockets import SOCKETS, Sockets
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -40,6 +41,7 @@ ORDER = (
     COOKIES,
     EVENTS,
     STREAMS,
+    SOCKETS,
     LIMITS,
     TIMEOUTS,
     PROCESSES,
@@ -49,7 +51,7 @@ ORDER = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Security, Events, Processes):
+class Settings(Security, Events, Sockets, Processes):
     """The options of one server; make it with `totohio.app.configuring.load`, which validates.
 
     Attributes:

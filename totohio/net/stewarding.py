@@ -13,13 +13,14 @@ ends it when nothing happens:
 """
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, cast
 
 from hio.core.http import serving
 
 from totohio.base.errors import RemoteProtocolError
 from totohio.base.expiring import Deadlines
 from totohio.net.accepting import Remoter
+from totohio.net.upgrading import Exchange, Party, Upgraded
 from totohio.wire.requesting import Request, Requestant
 from totohio.wire.responding import CONTINUE, fault, http_date
 
@@ -31,13 +32,6 @@ SLICE = 64  # requests of one connection answered in a cycle, so that a long pip
 LARGE = 65536  # bytes of a reply that is sent at once, also when more replies follow in this cycle
 
 logger = logging.getLogger("totohio")
-
-
-class Exchange(Protocol):
-    """A request that is being answered."""
-
-    def lost(self) -> None:
-        """The peer has left, or sends no more: nobody may be there to take the reply."""
 
 
 class Steward(serving.Steward):  # type: ignore[misc]
@@ -59,6 +53,7 @@ class Steward(serving.Steward):  # type: ignore[misc]
         self.lingering = False
         self.exchange: Exchange | None = None
         self.mask = 0
+        self._upgraded: Upgraded | None = None
         self._outs: list[bytes] = []
         self._busy = False
         self._deadlines: Deadlines[Steward] | None = None
@@ -175,6 +170,28 @@ class Steward(serving.Steward):  # type: ignore[misc]
             self._flush()
             self._outs.append(data)
             self._flush()
+
+    def upgrade(self, data: bytes, party: Party) -> None:
+        """Send the reply that ends HTTP on this connection: from now on what comes is the party's."""
+        self._upgraded = Upgraded(party)
+        self.requestant = cast(Requestant, self._upgraded)
+        self.waited = True
+        self.exchange = party
+        self.write(data)
+
+    def hold(self, paused: bool) -> None:
+        """Read nothing for now from a peer that was upgraded, or read again."""
+        if self._upgraded is not None and not self.closed:
+            self._upgraded.requests = ["held"] if paused else []
+            if not self._busy:
+                self._settle()
+
+    def depart(self, data: bytes) -> None:
+        """Send the last bytes to a peer that was upgraded, and close."""
+        if self._upgraded is not None and not self.closed:
+            self._upgraded.requests = []
+            self.closing = True
+            self.reply(data)
 
     # ------------------------------------------------------------ going on
 

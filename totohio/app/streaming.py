@@ -194,7 +194,7 @@ class EventStream(Stream):
         self,
         handler: "Listening",
         teller: "Teller",
-        subscribe: Callable[[Callable[[Subscription], object]], tuple[Subscription, str, list[Event], bool]],
+        subscribe: "Begin",
     ) -> None:
         """Begin the reply with what the client has missed.
 
@@ -277,5 +277,7 @@ class EventStream(Stream):
         self._teller.subscriptions.remove(self.subscription)
         return super()._end()
 
+
+Begin = Callable[[Callable[[Subscription], object]], tuple[Subscription, str, list[Event], bool]]
 
 GAP_MESSAGE = message("{}", event="gap")

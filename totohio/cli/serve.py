@@ -29,10 +29,10 @@ YOUNG = 5_000  # objects after which the youngest are looked through: those of s
 def _run(order: Order) -> int:
     place = take_place()  # before the options are read from the environment, for it is none
     settings = load(*order.words, options=order.settings)
+    count = processes(settings)
     configure(settings.log_level, settings.log_format)
     if place is not None:
         return _work(settings, place)
-    count = processes(settings)
     if count > 1:
         return _supervise(settings, count)
     server = TotoServer(settings=settings, environment=kernel_environment(_handed(settings)))

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from totohio.app.options import ROUTE, option
+from totohio.app.options import FILE, ROUTE, option
 from totohio.base.errors import SettingsError
 
 PROCESSES = "Processes"
@@ -22,6 +22,20 @@ class Processes:
         unit="processes",
         least=-1,
         most=4096,
+    )
+    pidfile: str | None = option(
+        None,
+        PROCESSES,
+        "A file in which the number of the process stands, and which it locks, as long as it runs; with --daemon "
+        "totohio.pid unless this says otherwise.",
+        shape=FILE,
+    )
+    log_file: str | None = option(
+        None,
+        PROCESSES,
+        "The file to which the log of a server is added that runs with --daemon; totohio.log unless this says "
+        "otherwise.",
+        shape=FILE,
     )
     health_path: str = option(
         "/-/health",

@@ -1,5 +1,7 @@
 """``totohio serve``: run a server until a signal ends it."""
 
+import argparse
+import contextlib
 import gc
 import socket
 import sys
@@ -8,6 +10,7 @@ from collections.abc import Callable
 from totohio import __version__
 from totohio.app.building import kernel_environment
 from totohio.app.configuring import load, module_path
+from totohio.app.locking import PidFile
 from totohio.app.notifying import handed_socket, notify
 from totohio.app.placing import Place, take_place
 from totohio.app.processes import processes
@@ -18,6 +21,7 @@ from totohio.app.supervising import Supervisor
 from totohio.base.clocking import Clock, Minter
 from totohio.base.errors import TotohioError
 from totohio.base.recording import configure
+from totohio.cli.daemon import ACTIONS, control
 from totohio.cli.parsing import Command, Order
 from totohio.cli.printing import silence
 from totohio.net.linking import Address
@@ -26,15 +30,44 @@ from totohio.net.linking import place as written
 YOUNG = 5_000  # objects after which the youngest are looked through: those of some hundred calls, which mostly are gone
 
 
+def _declare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--daemon",
+        choices=ACTIONS,
+        help="start it in the background, stop or restart that one, or tell whether it runs",
+    )
+
+
 def _run(order: Order) -> int:
     place = take_place()  # before the options are read from the environment, for it is none
     settings = load(*order.words, options=order.settings)
     count = processes(settings)
+    if order.own.daemon is not None:
+        return control(order.own.daemon, settings, _without(sys.argv[2:], "--daemon"))
     configure(settings.log_level, settings.log_format)
     if place is not None:
         return _work(settings, place)
-    if count > 1:
-        return _supervise(settings, count)
+    with contextlib.ExitStack() as stack:
+        if settings.pidfile is not None:
+            file = PidFile(settings.pidfile)
+            file.take()
+            stack.callback(file.release)
+        return _supervise(settings, count) if count > 1 else _serve(settings, order)
+
+
+def _without(arguments: list[str], flag: str) -> list[str]:
+    """Give arguments without an option and its value."""
+    left: list[str] = []
+    skip = False
+    for argument in arguments:
+        if not skip and argument != flag and not argument.startswith(flag + "="):
+            left.append(argument)
+        skip = argument == flag
+    return left
+
+
+def _serve(settings: Settings, order: Order) -> int:
+    """Serve in this process."""
     server = TotoServer(settings=settings, environment=kernel_environment(_handed(settings)))
     try:
         _ = server.built  # what goes wrong while methods are loaded is not the port's fault
@@ -155,5 +188,6 @@ COMMAND = Command(
     "method_module says otherwise, in the working directory or beside CONF. SIGTERM and SIGINT (Ctrl-C) let calls\n"
     "that run end first; a second one ends the server at once.",
     run=_run,
+    declare=_declare,
     configurable=True,
 )

@@ -183,6 +183,23 @@ def test_http_1_0_gets_a_stream_that_ends_with_the_connection(world: World) -> N
     assert b"chunked" not in client.raw
 
 
+def test_who_streams_a_name_can_be_asked(serve: Serve) -> None:
+    watch = body("yield handler.event_stream(parameters['name'], who=parameters['who']).over")
+    world = serve({**METHODS, "watch": watch})
+    world.server.built.dispatcher.events._access = lambda handler, name: name != "secret"
+    streams = [world.connect() for _ in range(3)]
+    for client, (name, who) in zip(streams, [("chat.tea", "ada"), ("chat.*", "bob"), ("other", "eve")], strict=True):
+        client.send(request_bytes("GET", f"/watch?name={name}&who={who}"))
+    Listener(world, "name=chat.tea")  # who does not say who it is
+    reply = world.connect().get("/events/presence?name=chat.tea").json()
+    assert reply == {"result": {"present": ["ada", "bob"], "complete": True}}
+    streams[0].close()
+    world.step(4)
+    assert world.connect().get("/events/presence?name=chat.tea").json()["result"]["present"] == ["bob"]
+    assert world.connect().get("/events/presence?name=secret").json()["error"]["code"] == 1016
+    assert world.connect().get("/events/presence?name=chat.*").json()["error"]["code"] == 1003
+
+
 # ---------------------------------------------------------------- slow clients
 
 

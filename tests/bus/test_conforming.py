@@ -67,9 +67,8 @@ class TestPeersOnUnixSockets(Kernel):
 class TestRedis(Kernel):
     def make(self, count: int) -> list[Witness]:
         table, url = self.table, REDIS["server"].url
-        drivers = [
-            RedisLog(url, prefix=str(self.folder), timeout=2.0, minter=table.minter, keep=10_000) for _ in range(count)
-        ]
+        options = {"timeout": 2.0, "minter": table.minter, "clock": table.clock, "keep": 10_000}
+        drivers = [RedisLog(url, prefix=str(self.folder), **options) for _ in range(count)]
         witnesses = table.seat(
             [
                 SharedBus(driver, threads=table.threads, minter=table.minter, queue=10_000, max_size=self.largest)

@@ -161,6 +161,26 @@ class EventManager:
         handler_sig.active = False
         self._run(self.teller.waiters.remove, handler_sig)
 
+    def presence(self, event_name: str) -> Future[dict[str, Any]]:
+        """Give a Future of who is subscribed to events of a name, in all processes.
+
+        It gets ``{"present": [who, ...], "complete": bool}``: what each stream was begun with as ``who``, of those that
+        were, at most a thousand of each process; and whether all processes have been heard. Called in the cycle.
+
+        Raises:
+            ValueError: No event can have this name.
+        """
+        name = check_name(event_name)
+        found: Future[dict[str, Any]] = Future()
+        here = self.teller.present(name)
+
+        def answered(asked: Future[tuple[list[Any], bool]]) -> None:
+            there, complete = asked.result()
+            found.set_result({"present": here + there, "complete": complete})
+
+        self.teller.bus.present(name).add_done_callback(answered)
+        return found
+
     def admit(self, handler: Any, names: Iterable[str]) -> None:
         """See that a client may be told of events of some names and patterns.
 

@@ -38,6 +38,7 @@ logger = logging.getLogger("totohio")
 BUDGET = 2048  # handlers and subscriptions that are told in a cycle, at least one event's
 PUMPS = 512  # clients that are sent in a cycle what waits for them
 EXPIRIES = 256  # waits, heartbeats and old events that end in a cycle
+MOST = 1000  # subscribers to a name that a process tells of
 LEFTOVERS = 64  # waits that are over and may stand in the heap before it is looked through for them
 FORGET_PAUSE = 10.0  # seconds between two looks for logs that have ended
 
@@ -180,6 +181,14 @@ class Teller:
     def missed(self, origin: str, last: int) -> None:
         """Know that events are lost."""
         self._inbox.append(lambda: self._miss(origin, last))
+
+    def present(self, name: str) -> list[Any]:
+        """Give who is subscribed to a name here."""
+        return self.subscriptions.present(name)[:MOST]
+
+    def roll(self) -> dict[str, list[Any]]:
+        """Give who is subscribed to what here."""
+        return {name: each[:MOST] for name, each in self.subscriptions.roll().items()}
 
     def turn(self, event: Event, done: Callable[[], object] | None = None) -> None:
         """Take an event that this process alone is told of."""

@@ -126,6 +126,8 @@ class Acceptor:
                 bus.miss(origin, last)
             case ["turn", int(number), str(name), bytes(data)]:
                 bus.take_turn(name, data, lambda: self._send(pack("done", number)))
+            case ["who", int(number), str(name)]:
+                self._send(pack("here", number, bus.here(name)))
             case ["beat", dict(held)]:
                 self._send(pack("beat", bus.reached(self.live)))
                 bus.compare(self, held)

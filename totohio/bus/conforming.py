@@ -36,6 +36,7 @@ class Witness:
         turns: The data of events that this process alone was told of.
         gaps: How often something was missed.
         full: It takes nothing more for now.
+        subscribed: Who is subscribed here, by name.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -45,6 +46,7 @@ class Witness:
         self.turns: list[bytes] = []
         self.gaps = 0
         self.full = False
+        self.subscribed: dict[str, list[Any]] = {}
         self.tyme = 0.0
 
     def room(self) -> bool:
@@ -59,6 +61,14 @@ class Witness:
     def missed(self, origin: str, last: int) -> None:
         """Know that events are lost."""
         self.gaps += self.history.miss(origin, last, self.tyme)
+
+    def present(self, name: str) -> list[Any]:
+        """Give who is subscribed to a name here."""
+        return self.roll().get(name, [])
+
+    def roll(self) -> dict[str, list[Any]]:
+        """Give who is subscribed to what here."""
+        return self.subscribed
 
     def turn(self, event: Event, done: Callable[[], object] | None = None) -> None:
         """Take an event for this process."""
@@ -216,6 +226,23 @@ class BusSuite:
         self.until(lambda: len(slow.told) == 500)
         assert slow.told == [b"%d" % number for number in range(500)]
         assert not slow.gaps
+
+    # ------------------------------------------------------------ who is there
+
+    def test_who_is_subscribed_in_other_processes_can_be_asked(self) -> None:
+        """Each process tells of its own."""
+        witnesses = self.make(self.processes)
+        for number, witness in enumerate(witnesses):
+            witness.subscribed = {"x": [f"user {number}"], "y": [number]}
+
+        def asked() -> bool:
+            found: list[Any] = []
+            self.within(witnesses[0], lambda: found.append(witnesses[0].bus.present("x")))
+            self.until(found[0].done)
+            present, complete = found[0].result()
+            return bool(complete and sorted(present) == [f"user {number}" for number in range(1, self.processes)])
+
+        self.until(asked)
 
     # ------------------------------------------------------------ bounds, and the end
 

@@ -96,6 +96,10 @@ class Dialer:
         self.turns[self._number] = (name, data)
         self._send(pack("turn", self._number, name, data))
 
+    def say(self, packed: bytes) -> None:
+        """Send a message."""
+        self._send(packed)
+
     def close(self) -> None:
         """End; twice does no harm."""
         link, self._link = self._link, None
@@ -155,6 +159,8 @@ class Dialer:
                 self._backlog.append(self._bus.relay(origin, last))
             case ["done", int(number)]:
                 self.turns.pop(number, None)
+            case ["here", int(number), list(found)]:
+                self._bus.questions.answered(self, number, found)
             case ["beat", int(last)]:
                 self._acknowledged = last
             case _:
@@ -247,6 +253,7 @@ class Dialer:
         if loud or (not self._said and self._pause >= 1.0):
             self._said = True
             logger.warning("events: no connection to %s: %s", place(self.address), why)
+        bus.questions.lost(self)
         turns, self.turns = self.turns, {}
         for name, data in turns.values():
             bus.reroute(name, data)

@@ -5,7 +5,7 @@ has lost it and begins anew. An entry has an id of its own too: a server that ha
 the end of the log, and then gives the same numbers to other events.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -117,6 +117,19 @@ class LogDriver(Protocol):
 
     def done(self, consumer: str, ids: Sequence[bytes]) -> None:
         """Have nobody get these any more."""
+
+    def enrol(self, consumer: str, roll: Mapping[str, bytes], gone: Collection[str], seconds: float) -> None:
+        """Say who is subscribed to what in a process, by names and patterns; it holds for so many seconds.
+
+        Args:
+            consumer: The process.
+            roll: What `present` is to give for it, by name.
+            gone: Names that were said before and do not hold any more.
+            seconds: How long it holds unless it is said again.
+        """
+
+    def present(self, consumer: str, name: str) -> list[bytes]:
+        """Give what other processes have said of a name, and of patterns that it matches."""
 
     def close(self) -> None:
         """Let go of the server; twice does no harm, and another call may follow."""

@@ -1,6 +1,7 @@
 """Events that stay in this process."""
 
 import math
+from typing import Any
 
 from totohio.base.clocking import Minter
 from totohio.base.futures import Future
@@ -57,6 +58,12 @@ class MemoryBus:
     def due(self) -> float:
         """Never."""
         return math.inf
+
+    def present(self, name: str) -> Future[tuple[list[Any], bool]]:
+        """Nobody is anywhere else."""
+        future: Future[tuple[list[Any], bool]] = Future()
+        future.set_result(([], True))
+        return future
 
     def rest(self) -> bool:
         """Always."""

@@ -57,6 +57,7 @@ class KernelLogServers:
                 prefix=settings.database_prefix,
                 timeout=settings.database_timeout,
                 minter=environment.minter,
+                clock=environment.clock,
                 keep=settings.event_queue,
             )
         except ValueError as error:

@@ -14,7 +14,7 @@ connection broke goes to another, so it may be told twice, and is lost only when
 
 import contextlib
 import math
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -23,10 +23,12 @@ from totohio.base.environing import Network, Poller
 from totohio.base.errors import TotohioError
 from totohio.base.futures import Future
 from totohio.bus.accepting import Acceptor
+from totohio.bus.asking import Questions
 from totohio.bus.dialing import Dialer
 from totohio.bus.listening import Listener, read_address
 from totohio.bus.memory import new_origin
 from totohio.bus.queueing import Outbox
+from totohio.bus.reaching import MAX_LOGS, Reached
 from totohio.core.ports import Receiver
 from totohio.core.recovering import Event
 from totohio.net.linking import Address, place
@@ -35,8 +37,6 @@ from totohio.wire.peering import NONCE, Peering, Role, pack
 MAX_PEERS = 1024  # connections that may be accepted at once
 GATHERING = 2.0  # seconds after the start in which other processes are met: what they had sent before is old
 ASKING = 5.0  # seconds after which the rest of a log is asked for again
-MAX_LOGS = 4096  # logs of which it is known how far they have come
-MEMORY = 660.0  # seconds for which that is known of one that has ended; longer than any history is kept by default
 
 
 class PeerBus:
@@ -45,6 +45,7 @@ class PeerBus:
     Attributes:
         origin: The name of this process's log; a new one each time it is opened.
         outbox: The end of that log.
+        questions: To other processes, that are under way.
         network: Where sockets come from.
         poller: Tells which are ready.
         tyme: The tyme of this cycle.
@@ -89,7 +90,8 @@ class PeerBus:
         self._max_size = max_size
         self.outbox = Outbox(count=queue, size=queue_size)
         self._receiver: Receiver | None = None
-        self._reached: OrderedDict[str, list[float]] = OrderedDict()  # the last offset, and when it came
+        self._reached = Reached(self.alive)
+        self.questions = Questions()
         self._listeners: list[Listener] = []
         self._dialers: dict[Address, Dialer] = {}
         self._acceptors: dict[Acceptor, None] = {}
@@ -121,7 +123,7 @@ class PeerBus:
         self._reached.clear()
         self._asked.clear()
         receiver.history.begin(self.origin, 0, tyme)
-        self._note(self.origin, 0)
+        self._reached.note(self.origin, 0, self.tyme)
         try:
             for address in self._listen:
                 self._listeners.append(Listener(self, address))
@@ -143,6 +145,7 @@ class PeerBus:
         self._dialers.clear()
         for acceptor in list(self._acceptors):
             acceptor.close()
+        self.questions.close()
         self._receiver = None
 
     def send(self, name: str, data: bytes, *, broadcast: bool) -> Future[None]:
@@ -158,7 +161,7 @@ class PeerBus:
                 outbox = self.outbox
                 offset = outbox.last + 1
                 outbox.put(pack("event", self.origin, offset, name, data))
-                self._note(self.origin, offset)
+                self._reached.note(self.origin, offset, self.tyme)
                 self._receiver.receive(Event(name, data, self.origin, offset))
             else:
                 self.reroute(name, data)
@@ -168,6 +171,7 @@ class PeerBus:
     def service(self, tyme: float) -> None:
         """Connect, send, and see who is gone."""
         self.tyme = tyme
+        self.questions.service(tyme)
         for listener in self._listeners:
             listener.service(tyme)
         for dialer in list(self._dialers.values()):
@@ -179,7 +183,7 @@ class PeerBus:
 
     def due(self) -> float:
         """When the first of them has something to do."""
-        due = math.inf
+        due = self.questions.due()
         for listener in self._listeners:
             due = min(due, listener.due())
         for dialer in self._dialers.values():
@@ -187,6 +191,10 @@ class PeerBus:
         for acceptor in self._acceptors:
             due = min(due, acceptor.due())
         return due
+
+    def present(self, name: str) -> Future[tuple[list[Any], bool]]:
+        """Ask all who are connected who is subscribed to a name."""
+        return self.questions.ask([each for each in self._dialers.values() if each.ready], name, self.tyme)
 
     def rest(self) -> bool:
         """Tell whether all who are connected have said that they have all that was sent."""
@@ -302,18 +310,21 @@ class PeerBus:
 
     # ------------------------------------------------------------ for acceptors
 
+    def here(self, name: str) -> list[Any]:
+        """Give who is subscribed to a name in this process."""
+        return self._receiver.present(name) if self._receiver is not None else []
+
     def room(self) -> bool:
         """Tell whether events can be taken."""
         return self._receiver is not None and self._receiver.room()
 
     def reached(self, origin: str) -> int:
         """Give how far a log has come, told or not."""
-        known = self._reached.get(origin)
-        return int(known[0]) if known is not None else 0
+        return self._reached.get(origin) or 0
 
     def holds(self) -> dict[str, int]:
         """Give how far each log has come, told or not."""
-        return {origin: int(entry[0]) for origin, entry in self._reached.items()}
+        return self._reached.held()
 
     def linked(self, origin: str) -> bool:
         """Tell whether the process of a log is connected."""
@@ -326,7 +337,7 @@ class PeerBus:
         if receiver is None or origin == self.origin:
             return 0
         if known is None:
-            self._note(origin, floor)
+            self._reached.note(origin, floor, self.tyme)
             receiver.missed(origin, floor)
             return last if floor > 0 or self.tyme < self._met else 0
         self.miss(origin, floor)
@@ -336,18 +347,18 @@ class PeerBus:
         """Take an event of a log, unless it was taken before."""
         receiver = self._receiver
         known = self._reached.get(origin)
-        if receiver is None or origin == self.origin or known is None or offset <= known[0]:
+        if receiver is None or origin == self.origin or known is None or offset <= known:
             return
-        if offset > known[0] + 1:
+        if offset > known + 1:
             receiver.missed(origin, offset - 1)
-        self._note(origin, offset)
+        self._reached.note(origin, offset, self.tyme)
         receiver.receive(Event(name, data, origin, offset), old=old)
 
     def miss(self, origin: str, last: int) -> None:
         """What has not come of a log up to an offset is lost."""
         known = self._reached.get(origin)
-        if self._receiver is not None and origin != self.origin and known is not None and last > known[0]:
-            self._note(origin, last)
+        if self._receiver is not None and origin != self.origin and known is not None and last > known:
+            self._reached.note(origin, last, self.tyme)
             self._receiver.missed(origin, last)
 
     def take_turn(self, name: str, data: bytes, done: Callable[[], object] | None) -> None:
@@ -381,20 +392,6 @@ class PeerBus:
             self._acceptors[Acceptor(self, sock)] = None
 
     # ------------------------------------------------------------ the rest
-
-    def _note(self, origin: str, last: int) -> None:
-        """Remember how far a log has come."""
-        reached = self._reached
-        reached[origin] = [last, self.tyme]
-        reached.move_to_end(origin)
-        if len(reached) > 16:
-            oldest = next(iter(reached))
-            if len(reached) > MAX_LOGS or self.tyme - reached[oldest][1] > MEMORY:
-                if self.alive(oldest):
-                    reached.move_to_end(oldest)
-                    reached[oldest][1] = self.tyme
-                else:
-                    del reached[oldest]
 
     def _check(self, data: bytes) -> None:
         if len(data) > self._max_size:

@@ -6,13 +6,15 @@ was not acknowledged for some seconds.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError, ResponseError
 
-from totohio.base.clocking import Minter
+from totohio.base.clocking import Clock, Minter
 from totohio.bus.driving import Batch, Entry, Item, Place, Turn
+from totohio.core.eventing import STAR, compile_pattern
 from totohio.core.ports import StoreError
 from totohio.net.redis import LOST, LazyCluster, client, shown
 
@@ -65,7 +67,7 @@ return 1
 class RedisLog:
     """Speaks to Redis with redis-py; see `driving.LogDriver`."""
 
-    def __init__(self, url: str, *, prefix: str, timeout: float, minter: Minter, keep: int) -> None:
+    def __init__(self, url: str, *, prefix: str, timeout: float, minter: Minter, clock: Clock, keep: int) -> None:
         """Set it up; nothing is connected yet.
 
         Args:
@@ -73,6 +75,7 @@ class RedisLog:
             prefix: What all keys begin with, in braces, so that a cluster keeps them together.
             timeout: Seconds that connecting and each answer may take.
             minter: Randomness, for the name of a new log.
+            clock: Tells until when what a process says of its subscribers holds.
             keep: Events that the log has, about.
 
         Raises:
@@ -81,6 +84,8 @@ class RedisLog:
         self._prefix = b"{" + prefix.encode() + b"}:"
         self._log = self._prefix + b"events"
         self._turns = self._prefix + b"turns"
+        self._patterns = self._prefix + b"patterns"
+        self._clock = clock
         self._url = url
         self._minter = minter
         self._keep = keep
@@ -151,6 +156,44 @@ class RedisLog:
             redis.xdel(self._turns, *ids)
 
         self._try(run, again=True)
+
+    def enrol(self, consumer: str, roll: Mapping[str, bytes], gone: Collection[str], seconds: float) -> None:
+        """Say who is subscribed to what in a process."""
+
+        def run() -> None:
+            until = struct.pack(">d", self._clock.now() + seconds)
+            with _ready(self._raw).pipeline(transaction=False) as pipeline:
+                for name, data in roll.items():
+                    key = self._key(name)
+                    pipeline.hset(key, consumer, until + data)
+                    pipeline.expire(key, int(2 * seconds))
+                    if STAR in name:
+                        pipeline.zadd(self._patterns, {name: self._clock.now() + seconds})
+                for name in gone:
+                    pipeline.hdel(self._key(name), consumer)
+                pipeline.zremrangebyscore(self._patterns, "-inf", self._clock.now())
+                pipeline.execute()
+
+        self._try(run, again=True)
+
+    def present(self, consumer: str, name: str) -> list[bytes]:
+        """Give what other processes have said of a name."""
+
+        def run() -> list[bytes]:
+            redis, now = _ready(self._raw), self._clock.now()
+            patterns = [pattern.decode() for pattern in redis.zrange(self._patterns, 0, -1)]
+            names = [name, *(pattern for pattern in patterns if compile_pattern(pattern).fullmatch(name))]
+            found: list[bytes] = []
+            for each in names:
+                for field, value in redis.hgetall(self._key(each)).items():
+                    if field.decode() != consumer and struct.unpack(">d", value[:8])[0] > now:
+                        found.append(value[8:])
+            return found
+
+        return self._try(run, again=True)
+
+    def _key(self, name: str) -> bytes:
+        return self._prefix + b"here:" + name.encode()
 
     def close(self) -> None:
         """Close all connections."""

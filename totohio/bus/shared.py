@@ -22,6 +22,7 @@ from totohio.bus.driving import Batch, Item, LogDriver, Place, Turn
 from totohio.bus.memory import new_origin
 from totohio.core.ports import Receiver, StoreError
 from totohio.core.recovering import Event
+from totohio.wire.packing import decode_msgpack, encode_msgpack
 
 logger = logging.getLogger("totohio")
 
@@ -33,6 +34,8 @@ LAST_PAUSE = 2.0  # and after many
 FAR = 10**15  # an offset beyond all others: whoever has come anywhere in a log that was lost has missed something
 GATHERING = 2.0  # seconds after the start in which the server is met
 GROUP = 512  # events that are sent at once
+ENROL = 1.0  # seconds between two looks whether somebody else is subscribed than has been said
+STALE = 15.0  # seconds for which it holds what a process has said of that
 MAX_LOST = 64  # logs that were lost and are remembered
 
 
@@ -111,6 +114,9 @@ class SharedBus:
         self._lost: dict[str, None] = {}  # logs that are not to be read on
         self._life = 0
         self._quiet = False
+        self._roll: dict[str, bytes] = {}  # what was said last of who is here
+        self._enrolled = 0.0  # the tyme at which it was
+        self._enrol_at = math.inf
 
     # ------------------------------------------------------------ the port
 
@@ -124,6 +130,8 @@ class SharedBus:
         self._old = 0
         self._met = self._quiet = False
         self._gathered = tyme + GATHERING
+        self._roll = {}
+        self._enrol_at = tyme + ENROL
         self._pause = self._until = 0.0
         self._life += 1
         life = self._life
@@ -196,6 +204,8 @@ class SharedBus:
             self._send()
         if self._finished:
             self._finish()
+        if tyme >= self._enrol_at:
+            self._enrol(receiver)
 
     def due(self) -> float:
         """When something is to be sent, or asked for again."""
@@ -203,7 +213,23 @@ class SharedBus:
             return 0.0
         if self._receiver is None or not self._receiver.room():
             return math.inf
-        return min((loop.due for loop in self._loops), default=math.inf)
+        return min(self._enrol_at, *(loop.due for loop in self._loops))
+
+    def present(self, name: str) -> Future[tuple[list[Any], bool]]:
+        """Look who is subscribed to a name in other processes, as they have said of late."""
+        future: Future[tuple[list[Any], bool]] = Future()
+        if self._receiver is None:
+            future.set_result(([], False))
+            return future
+
+        def found(inner: Future[list[bytes]]) -> None:
+            if _error(inner) is not None:
+                future.set_result(([], False))
+                return
+            future.set_result(([who for data in inner.result() for who in decode_msgpack(data)], True))
+
+        self._pools[2].submit(self._driver.present, self._consumer, name).add_done_callback(found)
+        return future
 
     def rest(self) -> bool:
         """Tell whether the server has all that was sent."""
@@ -285,6 +311,18 @@ class SharedBus:
         """Have nobody else get what was told here; when that fails somebody else is told, too."""
         finished, self._finished = self._finished, []
         self._pools[2].submit(self._driver.done, self._consumer, finished)
+
+    # ------------------------------------------------------------ who is here
+
+    def _enrol(self, receiver: Receiver) -> None:
+        """Say who is subscribed here, when that is news or was said some time ago."""
+        self._enrol_at = self.tyme + ENROL
+        roll = {name: encode_msgpack(each) for name, each in receiver.roll().items()}
+        if roll == self._roll and (not roll or self.tyme < self._enrolled + STALE / 3.0):
+            return
+        gone = self._roll.keys() - roll.keys()
+        self._roll, self._enrolled = roll, self.tyme
+        self._pools[2].submit(self._driver.enrol, self._consumer, roll, gone, STALE)
 
     # ------------------------------------------------------------ sending
 

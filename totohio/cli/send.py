@@ -42,6 +42,12 @@ class _Nobody:
     def missed(self, origin: str, last: int) -> None:
         pass
 
+    def present(self, name: str) -> list[Any]:
+        return []
+
+    def roll(self) -> dict[str, list[Any]]:
+        return {}
+
     def turn(self, event: Event, done: Any = None) -> None:
         pass
 

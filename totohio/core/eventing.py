@@ -252,6 +252,17 @@ class Subscriptions:
             return found
         return dict.fromkeys(itertools.chain(found, *matching))
 
+    def present(self, name: str) -> list[Any]:
+        """Give who is subscribed to a name, of those who have said who they are."""
+        return [each.who for each in self.told(name) if each.who is not None]
+
+    def roll(self) -> dict[str, list[Any]]:
+        """Give the same by all names and patterns."""
+        found = {name: list(each) for name, each in self._names.items()}
+        found |= {pattern: list(each) for pattern, (_, each) in self._patterns.items()}
+        roll = {name: [one.who for one in each if one.who is not None] for name, each in found.items()}
+        return {name: each for name, each in roll.items() if each}
+
     def everyone(self) -> Iterable[Subscription]:
         """Give all subscriptions."""
         return self._all

@@ -8,7 +8,7 @@ records that must still have the versions they were read with, and some that are
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from totohio.base.errors import TotohioError
 from totohio.base.futures import Future
@@ -144,6 +144,12 @@ class Receiver(Protocol):
     def missed(self, origin: str, last: int) -> None:
         """Know that whatever has not come of a log up to an offset is lost."""
 
+    def present(self, name: str) -> list[Any]:
+        """Give who is subscribed to a name in this process, as they have said who they are."""
+
+    def roll(self) -> dict[str, list[Any]]:
+        """Give the same by all names and patterns that anybody is subscribed to."""
+
     def turn(self, event: Event, done: Callable[[], object] | None = None) -> None:
         """Take an event that this process alone is told of; ``done`` is called once it was."""
 
@@ -187,6 +193,9 @@ class Bus(Protocol):
 
     def due(self) -> float:
         """The tyme at which it needs a cycle; infinity when only a wake-up brings it work."""
+
+    def present(self, name: str) -> Future[tuple[list[Any], bool]]:
+        """Ask who is subscribed to a name in other processes; the Future tells too whether all have answered."""
 
     def rest(self) -> bool:
         """Tell whether all that was sent is where it has to be, so that nothing of it is lost when this process ends.

@@ -15,6 +15,8 @@ its direction: nobody between them can change, add, repeat or leave out anything
               miss origin last                what has not come of a log up to there is lost
               turn number name data           for this process alone; the answer is
     acceptor  done number
+    dialer    who number name                 who is subscribed to a name there; the answer is
+    acceptor  here number [who, ...]
     dialer    beat {origin: last}             how far each log has come there; the answer is
     acceptor  beat last                       how far the dialer's own log has come here
               holds {origin: last}            first of all: how far each log has come here

@@ -4,20 +4,21 @@ The log is one record, and so is what is for one process alone; both are changed
 when somebody else was faster.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
 
 from totohio.base.clocking import Minter
 from totohio.bus.driving import Batch, Entry, Item, Place, Turn
+from totohio.core.eventing import STAR, compile_pattern
 from totohio.core.ports import VERSION, StoreError, Transaction, Write
 from totohio.sim.stores.blocking import current
 from totohio.sim.stores.redis import SimDriver
 
 T = TypeVar("T")
 
-LOG, TURNS = b"events", b"turns"
+LOG, TURNS, HERE = b"events", b"turns", b"here"
 TRIES = 20  # of a transaction
 SENT = 200  # ids that are remembered, so that what is sent twice is taken once
 TURN = 0.05  # seconds that whoever was given something leaves to others
@@ -108,6 +109,26 @@ class SimLog:
             state["items"] = [item for item in state["items"] if item[0] not in ids]
 
         self._change(TURNS, drop)
+
+    def enrol(self, consumer: str, roll: Mapping[str, bytes], gone: Collection[str], seconds: float) -> None:
+        """Say who is subscribed to what in a process."""
+
+        def note(state: dict[str, Any]) -> None:
+            others = [item for item in state["items"] if item[0] != consumer and item[1] > current().now]
+            state["items"] = [*others, [consumer, current().now + seconds, dict(roll)]]
+
+        self._change(HERE, note)
+
+    def present(self, consumer: str, name: str) -> list[bytes]:
+        """Give what other processes have said of a name."""
+        [value] = self._driver.read([HERE])
+        items = [item for item in _state(value)["items"] if item[0] != consumer and item[1] > current().now]
+        return [
+            data
+            for _, _, roll in items
+            for each, data in roll.items()
+            if each == name or (STAR in each and compile_pattern(each).fullmatch(name))
+        ]
 
     def close(self) -> None:
         """Close all connections."""

@@ -358,7 +358,7 @@ class TotoHandler(Listening):
         if self._run is not None or self._steward.exchange is self:
             dispatcher.waits.drop(self)
             self._run = None
-        if dispatcher.timed:
+        if dispatcher.timed and (self.name or code):  # probes, preflights and openings are no calls
             seconds = dispatcher.clock.monotonic() - self._started if self._started else 0.0
             dispatcher.log((self.name or None, code, seconds, self.transaction_id))
         after = TotoHandler._after

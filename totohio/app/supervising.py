@@ -163,7 +163,7 @@ class Supervisor:
         now = self._clock.monotonic()
         for slot in [slot for slot, due in self._starts.items() if due <= now]:
             del self._starts[slot]
-            self._start(slot)
+            self._start_again(slot)
         for worker in self.workers:
             if worker.due <= now:
                 worker.due = float("inf")
@@ -255,6 +255,14 @@ class Supervisor:
             worker.signal(signal.SIGTERM)
         return worker
 
+    def _start_again(self, slot: int) -> None:
+        """Start a worker in a place whose worker has ended; later, when the system has no room for one now."""
+        try:
+            self._start(slot)
+        except OSError as error:
+            logger().error("no process can be started (%s): tried again in %g s", error.strerror, LAST_PAUSE)
+            self._starts[slot] = self._clock.monotonic() + LAST_PAUSE
+
     def _hear(self, worker: Worker) -> None:
         """A worker has said something, or has let go of its end."""
         try:
@@ -328,7 +336,7 @@ class Supervisor:
         if pause:
             self._starts[worker.slot] = self._clock.monotonic() + pause
         else:
-            self._start(worker.slot)
+            self._start_again(worker.slot)
 
     # ------------------------------------------------------------ rolling
 
@@ -344,7 +352,12 @@ class Supervisor:
         self._starts.pop(slot, None)
         self._pauses[slot] = 0.0
         old = next((worker for worker in self.workers if worker.slot == slot and worker.state != "leaving"), None)
-        self._rolling = (self._start(slot), old)
+        try:
+            self._rolling = (self._start(slot), old)
+        except OSError as error:
+            self._rolls.clear()
+            logger().error("no process can be started (%s): nothing is rolled", error.strerror)
+            notify("READY=1")
 
     def _replaced(self) -> None:
         """The new worker serves: the old one may leave."""

@@ -13,21 +13,23 @@ from measuring import Figures, rotated
 from preparing import prepare
 from recounting import recount
 from relaying import BUSES, relay
+from scaling import COUNTS, scale
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured: rounds, an odd number; events for many in a round, and from process to process."""
+    """How much is measured: rounds, an odd number; in each events for many, events passed on, and seconds of calls."""
 
     rounds: int
     fanned: int
     relayed: int
+    seconds: float
 
 
-FULL = Plan(rounds=5, fanned=9, relayed=2000)
-QUICK = Plan(rounds=3, fanned=3, relayed=500)
+FULL = Plan(rounds=5, fanned=9, relayed=2000, seconds=4)
+QUICK = Plan(rounds=3, fanned=3, relayed=500, seconds=2)
 
 
 def measure(plan: Plan) -> Figures:
@@ -39,13 +41,18 @@ def measure(plan: Plan) -> Figures:
         jobs[f"{peer.name} streams"] = lambda peer=peer: streams(peer, plan.fanned)
     for bus in BUSES:
         jobs[f"{bus} relay"] = lambda bus=bus: relay(bus, plan.relayed)
+    for count in COUNTS:
+        jobs[f"{count} scale"] = lambda count=count: scale(count, plan.seconds)
     for number in range(plan.rounds):
         for job in rotated(list(jobs), number):
             found = jobs[job]()
             name, _, kind = job.partition(" ")
             for metric, value in found.items():
                 figures[name, f"{kind} {metric}"].append(value)
-            told = "  ".join(f"{metric} {value * 1e3:.3f} ms" for metric, value in found.items())
+            told = "  ".join(
+                f"{metric} {value:,.0f}/s" if metric == "calls" else f"{metric} {value * 1e3:.3f} ms"
+                for metric, value in found.items()
+            )
             print(f"{number + 1}/{plan.rounds}  {job}: {told}", file=sys.stderr)
     return figures
 

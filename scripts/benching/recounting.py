@@ -7,7 +7,8 @@ from fanning import FANS, POLLS, STREAMS, WARM_UP
 from measuring import Figures
 from peers import CLIENT_CORE, SERVER_CORE
 from relaying import BUSES
-from reporting import Column, divided, machine, microseconds, milliseconds, spread, table, times
+from reporting import Column, divided, machine, microseconds, milliseconds, spread, table, thousands, times
+from scaling import COUNTS
 from tabulate import tabulate
 
 PACKAGES = (
@@ -63,6 +64,13 @@ def verdicts(figures: Figures) -> str:
     return tabulate(rows, ["", "aim", "measured", "met"], "github", disable_numparse=True)
 
 
+def scaled(figures: Figures) -> list[list[str]]:
+    """Give the lines of a table of calls by processes."""
+    rows = [[str(count), spread(figures[str(count), "scale calls"], thousands)] for count in COUNTS]
+    one, two = (figures[str(count), "scale calls"] for count in COUNTS)
+    return [*rows, ["2 ÷ 1", spread(divided(two, one), times)]]
+
+
 def recount(figures: Figures, *, rounds: int, fanned: int, relayed: int) -> str:
     """Give the page."""
     figures = compare(figures)
@@ -109,6 +117,10 @@ def recount(figures: Figures, *, rounds: int, fanned: int, relayed: int) -> str:
         buses,
         tabulate(relays, ["", *(heading for _, heading, _ in RELAYED)], "github", disable_numparse=True),
         "The redis-server writes nothing to a disk.",
+        "## Two processes",
+        "Calls of a method that computes for about a third of a millisecond, from wrk with 64 connections, which "
+        "shares the cores with the processes. Aimed at: at least 1.7 times the calls of one.",
+        tabulate(scaled(figures), ["processes", "calls/s"], "github", disable_numparse=True),
         "## What to keep in mind",
         "One machine with two cores, and the loopback interface. The clients read while a server writes, on another "
         "core: where their CPU comes near the time to the last client, that time is theirs as much as the server's, "

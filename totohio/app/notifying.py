@@ -18,6 +18,7 @@ def notify(text: str) -> bool:
         return False
     address = "\0" + path[1:] if path.startswith("@") else path
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)  # a manager that does not read holds up nobody
         sock.sendto(text.encode(), address)
         return True
     return False

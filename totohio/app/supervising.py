@@ -149,7 +149,7 @@ class Supervisor:
     def _cycle(self, reading: int) -> None:
         now = self._clock.monotonic()
         dues = [*self._starts.values(), *(worker.due for worker in self.workers), now + MOMENT]
-        if self._beat:
+        if self._beat and self._opened:
             dues.append(self._beat_at)
         for key, _ in self._selector.select(max(0.0, min(dues) - now)):
             if key.fd == reading:
@@ -171,7 +171,7 @@ class Supervisor:
                     "%r does not %s: it is killed", worker, "listen" if worker.state == "starting" else "end"
                 )
                 worker.signal(signal.SIGKILL)
-        if self._beat and now >= self._beat_at:
+        if self._beat and self._opened and now >= self._beat_at:
             self._beat_at = now + self._beat
             notify("WATCHDOG=1")
 

@@ -137,13 +137,29 @@ def test_a_quiet_stream_is_kept_alive_and_moves_on(world: World) -> None:
 
 
 def test_a_stream_goes_on_for_longer_than_a_call_may_take(serve: Serve) -> None:
-    world = serve(METHODS, async_timeout=20.0)
+    world = serve(METHODS, async_timeout=2.0)
     world.server.built.dispatcher.events._access = lambda handler, name: True
     listener = Listener(world, "name=news")
     for _ in range(20):
         world.advance(5.0)
     send(world, "news", 1)
     assert listener.events()[-1] == ("news", 1)
+
+
+def test_a_browser_says_where_it_is_and_not_where_its_page_once_was(world: World) -> None:
+    first = Listener(world, "name=news").last_id()
+    send(world, "news", 1)
+    again = Listener(world, f"name=news&last_id={first}")
+    assert again.events()[1:] == [("news", 1)]
+    third = Listener(world, f"name=news&last_id={first}", **{"Last-Event-ID": again.last_id()})
+    assert third.events()[1:] == []
+
+
+def test_a_stream_cannot_be_part_of_a_batch(world: World) -> None:
+    entries = {"a": {"method": "events.stream", "parameters": {"name": "news"}}}
+    reply = world.connect().post("/", {"batch": entries}).json()
+    assert reply["batch"]["a"]["error"]["code"] == 1000
+    assert len(world.server.built.dispatcher.events.teller.subscriptions) == 0
 
 
 def test_a_server_that_goes_down_says_so_and_ends_its_streams(world: World) -> None:

@@ -238,7 +238,7 @@ def test_waits_of_a_batch_are_answered_together(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("name", "args", "code"),
-    [("", 1, 1000), ("a*", 1, 1000), ("x" * 201, 1, 1000), ("a\nb", 1, 1000)],
+    [("", 1, 1000), ("close", 1, 1000), ("a*", 1, 1000), ("x" * 201, 1, 1000), ("a\nb", 1, 1000)],
 )
 @pytest.mark.expects_errors
 def test_what_is_no_event_is_refused(serve: Serve, name: str, args: Any, code: int) -> None:
@@ -363,12 +363,18 @@ def test_who_was_away_for_too_long_is_told_so(serve: Serve) -> None:
     assert since(world, "news", last_id=found["last_id"], timeout=0.0)["recovered"]
 
 
-@pytest.mark.parametrize("last_id", ["", "nonsense", "x" * 5000, "a.1,a.2", "unknown.5"])
-def test_an_id_that_nobody_knows_recovers_nothing(serve: Serve, last_id: str) -> None:
-    world = serve(METHODS)
-    send(world, "news", 1)
+@pytest.mark.parametrize(
+    ("last_id", "told"),
+    [("", []), ("nonsense", []), ("x" * 5000, []), ("a.1,a.2", []), ("unknown.5", [1, 2]), ("-", [1, 2])],
+)
+def test_an_id_that_nobody_knows_gives_what_is_kept_and_recovers_nothing(
+    serve: Serve, last_id: str, told: list[int]
+) -> None:
+    world = serve(METHODS, event_history=2)
+    for number in range(3):
+        send(world, "news", number)
     answer = since(world, "news", last_id=last_id)
-    assert answer["events"] == []
+    assert [event["args"] for event in answer["events"]] == told
     assert not answer["recovered"]
 
 

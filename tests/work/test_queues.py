@@ -174,6 +174,7 @@ def test_a_name_gives_the_same_queue_and_later_arguments_are_ignored(name: str) 
 
 
 def test_threads_that_ask_for_a_new_name_at_once_get_the_same_queue(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go = threading.Semaphore(0), threading.Event()  # while threads begin, coverage cannot be disturbed
     coming = threading.Semaphore(0)
     found: list[TaskQueue] = []
     make = TaskQueue.__init__
@@ -187,15 +188,19 @@ def test_threads_that_ask_for_a_new_name_at_once_get_the_same_queue(name: str, m
         make(queue, *args)
 
     def ask() -> None:
+        begun.release()
+        assert go.wait(LONG)
         coming.release()
         found.append(TaskQueue.instance(name))
 
     monkeypatch.setattr(TaskQueue, "__init__", linger)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
+        assert begun.acquire(timeout=LONG)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    go.set()
     for thread in threads:
         thread.join(LONG)
     sys.setswitchinterval(interval)

@@ -4,6 +4,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from totohio.app.handling import TotoHandler
+from totohio.app.refusing import Refusing
 from totohio.base.doing import FOREVER, Doer
 from totohio.base.errors import (
     ERROR_BATCH_REFERENCE,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from totohio.app.dispatching import Dispatcher
 
 
-class BatchHandlerProxy:
+class BatchHandlerProxy(Refusing):
     """The handler as an entry of a batch sees it: its reply becomes the entry's part of the batch's.
 
     Everything else is the handler's, for reading and for setting.
@@ -34,6 +35,8 @@ class BatchHandlerProxy:
     """
 
     __slots__ = ("_batch", "_unit", "handler", "request_key")
+
+    refusal = "be part of a batch"
 
     def __init__(self, handler: TotoHandler, request_key: str, batch: "BatchCall") -> None:
         _set_handler(self, handler)
@@ -82,22 +85,6 @@ class BatchHandlerProxy:
             dispatcher.post(self.respond, result, error)
         else:
             self._batch.settled(self.request_key, result, error)
-
-    def respond_raw(self, body: Any, content_type: str, finish: bool = True) -> None:
-        """Not possible inside a batch: the entry gets an error.
-
-        Raises:
-            TotoException: Always.
-        """
-        raise TotoException(ERROR_SERVER, "A raw reply cannot be part of a batch.")
-
-    def redirect(self, url: str, permanent: bool = False, status: int | None = None) -> None:
-        """Not possible inside a batch: the entry gets an error.
-
-        Raises:
-            TotoException: Always.
-        """
-        raise TotoException(ERROR_SERVER, "A redirect cannot be part of a batch.")
 
     def _begin(self, method: Method, caller: Any) -> None:
         """A method is called for this entry."""

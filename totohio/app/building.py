@@ -166,7 +166,7 @@ def _control(place: Place, poller: Poller, doer: TotoDoer, dispatcher: Dispatche
         with contextlib.suppress(TotohioError):
             manager.remove_server(path)
 
-    return ControlDoer(place, poller, leave=doer.leave, end=doer.drain, meet=meet, part=part)
+    return ControlDoer(place, poller, leave=doer.leave, drain=doer.drain, stop=doer.stop, meet=meet, part=part)
 
 
 def _events(

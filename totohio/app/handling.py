@@ -298,6 +298,9 @@ class TotoHandler(Listening):
 
     def _expire(self) -> None:
         """It took too long: reply with error 1014 and end what is parked."""
+        if self._bonds is not None and self._bonds.streaming():
+            self._dispatcher.waits.set(self, self._dispatcher.lot.tyme)  # it stays open for as long as the client does
+            return
         run, self._run = self._run, None
         if run is not None:
             run.close()

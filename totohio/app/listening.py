@@ -23,6 +23,10 @@ class Bonds:
         self.futures: dict[Future[Any], None] = {}
         self.streams: list[Stream | Poll] = []
 
+    def streaming(self) -> bool:
+        """Tell whether a stream of the request is open."""
+        return any(isinstance(stream, Stream) and not stream.closed for stream in self.streams)
+
 
 class Listening(Identified):
     """Waits for events on behalf of one request."""

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from totohio.app.handling import Parked, TotoHandler
+from totohio.app.refusing import Refusing
 from totohio.base.errors import ERROR_SERVER, TotoException
 from totohio.core.registering import Method
 from totohio.core.session import TotoSession
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from totohio.app.socketing import WebSocket
 
 
-class SocketHandler(TotoHandler):
+class SocketHandler(Refusing, TotoHandler):
     """One message of a WebSocket that calls a method: what that gets as its handler.
 
     It knows the request that began the connection, and sends messages instead of a reply.
@@ -23,6 +24,8 @@ class SocketHandler(TotoHandler):
     """
 
     __slots__ = ("_binary", "message_id", "socket")
+
+    refusal = "be sent over a WebSocket"
 
     def __init__(self, socket: "WebSocket", *, binary: bool) -> None:
         super().__init__(socket._dispatcher, socket.steward, socket.request)
@@ -71,22 +74,6 @@ class SocketHandler(TotoHandler):
         ):
             return
         self._answer_message(result, error)
-
-    def respond_raw(self, body: Any, content_type: str, finish: bool = True) -> Any:
-        """Not possible: the call gets an error.
-
-        Raises:
-            TotoException: Always.
-        """
-        raise TotoException(ERROR_SERVER, "A raw reply cannot be sent over a WebSocket.")
-
-    def redirect(self, url: str, permanent: bool = False, status: int | None = None) -> None:
-        """Not possible: the call gets an error.
-
-        Raises:
-            TotoException: Always.
-        """
-        raise TotoException(ERROR_SERVER, "A redirect cannot be sent over a WebSocket.")
 
     # ------------------------------------------------------------ for the dispatcher
 

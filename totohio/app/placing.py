@@ -5,6 +5,8 @@ They speak over a pair of connected sockets, in lines of which each is a word an
     worker      ready             it listens, and takes events from its siblings
     supervisor  sibling PATH      a process takes events there from now on
                 gone PATH         it does not any more
+                drain             the server goes down: answer what is under way, then end
+                stop              end at once
                 leave             another process has taken the place: answer what is under way, then end
 
 When the supervisor is gone, which ends the connection, its workers leave as on SIGTERM.
@@ -77,7 +79,8 @@ class ControlDoer(Doer):
         poller: Poller,
         *,
         leave: Callable[[], object],
-        end: Callable[[], object],
+        drain: Callable[[], object],
+        stop: Callable[[], object],
         meet: Callable[[str], object],
         part: Callable[[str], object],
     ) -> None:
@@ -87,7 +90,8 @@ class ControlDoer(Doer):
             place: The place of this process.
             poller: Tells when something has come.
             leave: Ends the server when another has taken its place.
-            end: Ends the server when the supervisor is gone.
+            drain: Ends the server when all end, or the supervisor is gone.
+            stop: Ends the server at once.
             meet: Gets the path of each new sibling.
             part: Gets that of each that is gone.
         """
@@ -96,7 +100,7 @@ class ControlDoer(Doer):
         self._sock = socket.socket(fileno=place.control)
         self._sock.setblocking(False)
         self._received = b""
-        self._leave, self._end, self._meet, self._part = leave, end, meet, part
+        self._leave, self._drain, self._stop, self._meet, self._part = leave, drain, stop, meet, part
 
     def enter(self, *, temp: bool | None = None) -> None:
         """Begin to listen."""
@@ -121,7 +125,7 @@ class ControlDoer(Doer):
             data = b""
         if not data:
             self._poller.unregister(self._sock)
-            self._end()
+            self._drain()
             return
         *lines, self._received = (self._received + data).split(b"\n")
         for line in lines:
@@ -130,6 +134,8 @@ class ControlDoer(Doer):
 
     def _obey(self, word: str, path: str) -> None:
         actions: dict[str, Callable[[], Any]] = {
+            "drain": self._drain,
+            "stop": self._stop,
             "leave": self._leave,
             "sibling": lambda: self._meet(path),
             "gone": lambda: self._part(path),

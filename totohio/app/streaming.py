@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from totohio.app.telling import Teller
 
 TAKE = 64  # events that are sent to a client at a time
-RETRY = 0.5  # seconds after which a client whose stream the server has ended is to come again
+RETRY = 0.5  # seconds after which a client whose stream has ended is to come again
 
 
 class Poll:
@@ -148,7 +148,7 @@ class Stream:
     def retire(self) -> None:
         """The server goes down: say so, and end."""
         if not self.closed:
-            self._write(message("{}", event="close", retry=RETRY))
+            self._write(message("{}", event="close"))
             self.close()
 
     def lost(self) -> None:
@@ -210,7 +210,8 @@ class EventStream(Stream):
         self.subscription, self._id, missed, recovered = subscribe(self._soon)
         super().__init__(handler, teller)
         self._chunked = handler._dispatcher.replier.chunked(handler.request, handler._status)
-        parts = [message(b'{"recovered":%b}' % (b"true" if recovered else b"false"), event="recovered")]
+        told = b'{"recovered":%b}' % (b"true" if recovered else b"false")
+        parts = [message(told, event="recovered", retry=RETRY)]
         parts += [message(event.text, event=event.name, id=self.subscription.position(event.id)) for event in missed]
         parts.append(message(None, id=self._id))
         self._write(b"".join(parts))

@@ -194,7 +194,7 @@ class Supervisor:
             else:
                 logger().warning("%s again: ending at once", name)
                 for worker in self.workers:
-                    worker.signal(signal.SIGTERM)
+                    worker.say("stop")
                     worker.due = self._clock.monotonic() + GRACE
 
     def _leave(self) -> None:
@@ -206,7 +206,7 @@ class Supervisor:
         self._close()  # else who connects now would wait at a socket from which nobody takes
         end = self._clock.monotonic() + self._settings.drain_timeout + MARGIN
         for worker in self.workers:
-            worker.signal(signal.SIGTERM)
+            worker.say("drain")  # not by a signal: a service manager has sent them one already, and two end at once
             worker.due = end
 
     def _close(self) -> None:
@@ -251,8 +251,6 @@ class Supervisor:
         worker.due = worker.since + STARTING
         self.workers.append(worker)
         self._selector.register(ours, selectors.EVENT_READ, worker)
-        if self._asked:
-            worker.signal(signal.SIGTERM)
         return worker
 
     def _start_again(self, slot: int) -> None:

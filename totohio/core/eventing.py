@@ -16,6 +16,7 @@ from totohio.core.recovering import Event, read_position, write_position
 LONGEST_NAME = 200  # characters of a name or pattern
 MOST_STARS = 4  # of a pattern, so that to match it takes no time worth speaking of
 STAR = "*"
+RESERVED = frozenset(("recovered", "gap", "close", "open", "error"))  # what pages hear of a stream itself
 
 Handler = Callable[[Any], Any]
 
@@ -285,6 +286,8 @@ def check_name(name: object, *, pattern: bool = False) -> str:
         raise ValueError(f"the name of an event has {LONGEST_NAME} characters at most")
     if not name.isprintable():
         raise ValueError("the name of an event has no control characters")
+    if name in RESERVED:
+        raise ValueError(f"the name of an event is not {name}, which streams have for themselves")
     if STAR in name and not pattern:
         raise ValueError(f"the name of an event has no {STAR}, which is for patterns")
     if name.count(STAR) > MOST_STARS:

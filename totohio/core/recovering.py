@@ -280,7 +280,7 @@ class History:
 
         Returns:
             The events, in the order in which they were told here, and whether these are all that there were. When they
-            are not, some may be missing anywhere among them.
+            are not, some may be missing anywhere among them, and some may be there that were seen.
         """
         seen = read_position(position)
         if seen is None:
@@ -296,10 +296,7 @@ class History:
                 recovered = False
         wanted.update(name for name in self._names if name not in wanted and match(name))
         found = [
-            event
-            for name in wanted
-            for event in self._names.get(name, ())
-            if event.offset > seen.get(event.origin, 0) and (recovered or event.origin in seen)
+            event for name in wanted for event in self._names.get(name, ()) if event.offset > seen.get(event.origin, 0)
         ]
         found.sort(key=lambda event: event._order)
         return found, recovered

@@ -16,7 +16,9 @@ def invoke(handler: TotoHandler, parameters: Any) -> Any:
     """
     names = wanted(parameters)
     handler.event_manager.admit(handler, names)
-    last_id = parameters.get("last_id")
+    last_id = None
+    if "last-event-id" not in handler.request.headers:  # which a browser has from the stream, when it comes again
+        last_id = parameters.get("last_id")
     session = handler.session
     who = session.user_id if session is not None else None
     stream = handler.event_stream(names, last_id if isinstance(last_id, str) else None, who)

@@ -88,7 +88,7 @@ def recount(figures: Figures, *, rounds: int, fanned: int, relayed: int) -> str:
         "brackets from where to where these went. Ratios are taken within a round.",
         others,
         "## What is aimed at",
-        f"To be at least {AIM:g} times as fast as the faster of the others.",
+        f"To be at least {AIM:g} times as fast as the faster of the others in the time to the last client.",
         verdicts(figures),
         f"## {KINDS['polls']}",
         f"{POLLS:,} clients with a kept-alive connection each have a call waiting. One more calls a method that sends "
@@ -122,9 +122,9 @@ def recount(figures: Figures, *, rounds: int, fanned: int, relayed: int) -> str:
         "shares the cores with the processes. Aimed at: at least 1.7 times the calls of one.",
         tabulate(scaled(figures), ["processes", "calls/s"], "github", disable_numparse=True),
         "## What to keep in mind",
-        "One machine with two cores, and the loopback interface. The clients read while a server writes, on another "
-        "core: where their CPU comes near the time to the last client, that time is theirs as much as the server's, "
-        "and the server's CPU is the fairer measure. A round's clients all read at once; slow readers are not "
-        "measured here.",
+        "One machine with two cores, and the loopback interface: what the kernel does for the clients when they are "
+        "sent something is done on the server's core, and counts for every server alike. Where anything else runs on "
+        "the machine, the time to the last client tells more of that than of the servers; the server's CPU does not. "
+        "All clients read at once; slow ones are not measured here.",
     ]
     return "\n\n".join(parts) + "\n"

@@ -93,8 +93,9 @@ class Audience:
     def gather(self, whole: Whole) -> tuple[float, float]:
         """Wait until every client has got something; give the time of the last byte, and the seconds spent on reading.
 
-        It never sleeps: over the loopback interface whoever sends pays for waking a reader, six microseconds in a
-        virtual machine, which is more than the sending costs and which no server pays for clients on other machines.
+        It never sleeps: over the loopback interface whoever sends pays for waking a reader, which no server pays for
+        clients on other machines. In a virtual machine a bare loop that pauses six microseconds between two sends took
+        eleven for a send, and five when the readers did not sleep; one that does not pause gains nothing by it.
 
         Raises:
             Failure: A client has got nothing, or something after that, or its connection has ended.

@@ -96,8 +96,8 @@ def recount(figures: Figures, *, rounds: int, fanned: int, relayed: int) -> str:
         f"last answer is there; {WARM_UP} events to warm up, then {fanned}. Each answer is compared with what was "
         "sent. The server's CPU is what all its threads spend from then on until it is at rest again; what the clients "
         "need for reading is told, too. They never sleep meanwhile: over the loopback interface the sender pays for "
-        "waking a reader, in a virtual machine more than for the sending, and no server pays that for clients on other "
-        'machines. In totohio the method is `args = yield handler.event("bench")`; '
+        "waking a reader that sleeps, in a virtual machine as much as for the sending, and no server pays that for "
+        'clients on other machines. In totohio the method is `args = yield handler.event("bench")`; '
         "in Tornado it waits for a `tornado.locks.Condition`, as in the chat of its documentation; in Starlette for an "
         "`asyncio.Event` that is made anew for each event.",
         table(figures, FANS, columns("polls")),

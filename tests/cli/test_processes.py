@@ -157,6 +157,17 @@ def test_sigterm_lets_streams_and_waits_end_with_a_word_and_the_server_with_zero
     assert server.wait() == 0
 
 
+def test_a_signal_to_all_processes_at_once_drains_them_too(start: Start) -> None:
+    server = start()
+    naps = [send_request(server, "nap", {"seconds": 1.0}) for _ in range(8)]
+    until(lambda: server.call("pid"), "it answers")
+    for pid in (*children(server.pid), server.pid):  # as systemd does
+        os.kill(pid, signal.SIGTERM)
+    for sock in naps:
+        assert b"slept" in receive(sock, b"}")
+    assert server.wait() == 0
+
+
 def test_rolling_under_load_fails_no_request(start: Start) -> None:
     server = start()
     before = pids(server)

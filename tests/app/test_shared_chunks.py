@@ -61,17 +61,6 @@ def test_events_that_wait_together_come_in_order(serve: Serve) -> None:
     assert re.findall(rb'\ndata: {"n":(\d)}\n\n', client.replies[-1].body) == [b"0", b"1", b"2"]
 
 
-def test_a_client_that_sends_no_more_is_told_as_long_as_it_is_told(serve: Serve) -> None:
-    world = serve(METHODS, idle_timeout=IDLE, event_heartbeat=0.0)
-    client = watch(world)
-    client.shutdown()
-    world.step(3)
-    for number in range(8):
-        world.advance(IDLE * 0.75)
-        assert b'data: {"n":%d}\n\n' % number in told(world, client, number)
-    assert not client.closed
-
-
 def test_a_client_that_leaves_meanwhile_harms_no_other(serve: Serve) -> None:
     world = serve(METHODS)
     gone, here = watch(world), watch(world)

@@ -33,6 +33,7 @@ class Cluster:
 
     def __init__(self, world: World, bus: str, *, replica: bool = False, **options: Any) -> None:
         self.sent: Sent = {}
+        self._seen: bytes | None = None
         self.world = world
         count = 1 if bus == "memory" else 3
         names = [f"server-{number + 1}:{PORT}" for number in range(count)]
@@ -79,7 +80,12 @@ class Cluster:
         return (state["epoch"], state["items"]) if state["items"] else None
 
     def _note(self) -> bool:
-        """Note what is in the log."""
+        """Note what is in the log; asked after every step, it looks only when that has changed."""
+        assert self.redis is not None
+        value = self.redis.rows.get(LOG)
+        if value is self._seen:
+            return True
+        self._seen = value
         found = self._log()
         if found is not None:
             epoch, items = found

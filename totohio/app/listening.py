@@ -6,22 +6,32 @@ from typing import TYPE_CHECKING, Any
 from totohio.app.identifying import Identified
 from totohio.app.streaming import EventStream, Poll, Stream
 from totohio.base.futures import Future
-from totohio.core.eventing import Handler, Registration, Subscription, check_name
+from totohio.core.eventing import Handler, Registration, Subscription, Wait, check_name
 from totohio.core.recovering import Event
 
 if TYPE_CHECKING:
     from totohio.app.eventing import EventManager
 
 
+MANY = 32  # waits of one request after which those that are over are forgotten
+
+
 class Bonds:
     """What a request has asked of the events, and what is to end with it."""
 
-    __slots__ = ("bound", "futures", "streams")
+    __slots__ = ("bound", "streams", "waits")
 
     def __init__(self) -> None:
         self.bound: dict[Registration, None] = {}
-        self.futures: dict[Future[Any], None] = {}
+        self.waits: list[Wait] = []
         self.streams: list[Stream | Poll] = []
+
+    def wait(self, wait: Wait) -> None:
+        """Bind a wait; when there are many, forget those that are over."""
+        waits = self.waits
+        if len(waits) % MANY == MANY - 1:
+            waits[:] = [each for each in waits if not each.done()]
+        waits.append(wait)
 
     def streaming(self) -> bool:
         """Tell whether a stream of the request is open."""
@@ -54,12 +64,9 @@ class Listening(Identified):
         Raises:
             ValueError: No event can have this name.
         """
-        future = self.event_manager.teller.expect(name, timeout, self._over)
-        if not future.done():
-            futures = self._bind().futures
-            futures[future] = None
-            future.add_done_callback(lambda _: futures.pop(future, None))
-        return future
+        wait = self.event_manager.teller.expect(name, timeout, self._over)
+        self._bind().wait(wait)
+        return wait
 
     def register_event_handler(
         self,
@@ -169,6 +176,6 @@ class Listening(Identified):
             self.event_manager.remove_handler(registration)
         for stream in list(bonds.streams):
             stream.lost()
-        for future in list(bonds.futures):
-            if not future.done():
-                future.set_exception(ConnectionAbortedError("the client has left, or its call is over"))
+        for wait in bonds.waits:
+            if not wait.done():
+                wait.give_up(ConnectionAbortedError("the client has left, or its call is over"))

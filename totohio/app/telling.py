@@ -23,9 +23,9 @@ from totohio.core.eventing import (
     GAP,
     STAR,
     Handler,
-    Registration,
     Subscription,
     Subscriptions,
+    Wait,
     Waiters,
     check_name,
     compile_pattern,
@@ -39,7 +39,7 @@ BUDGET = 2048  # handlers and subscriptions that are told in a cycle, at least o
 PUMPS = 512  # clients that are sent in a cycle what waits for them
 EXPIRIES = 256  # waits, heartbeats and old events that end in a cycle
 MOST = 1000  # subscribers to a name that a process tells of
-LEFTOVERS = 64  # waits that are over and may stand in the heap before it is looked through for them
+LEFTOVERS = 64  # waits that may stand in the heap, though they are over, before it is looked through for them
 FORGET_PAUSE = 10.0  # seconds between two looks for logs that have ended
 
 
@@ -73,13 +73,13 @@ class Teller:
         self._expected: dict[Future[Any], None] = {}
         self._timeouts: list[tuple[float, int, Future[Any]]] = []
         self._numbers = itertools.count()
-        self._leftovers = 0
+        self._full = LEFTOVERS
         self._forget_at = math.inf
         self._streams: dict[Any, None] = {}
 
     # ------------------------------------------------------------ for methods and streams
 
-    def expect(self, name: str, timeout: float | None, over: Callable[[], bool]) -> Future[Any]:
+    def expect(self, name: str, timeout: float | None, over: Callable[[], bool]) -> Wait:
         """Give a Future of the arguments of the next event of a name. Called in the cycle.
 
         Args:
@@ -87,21 +87,14 @@ class Teller:
             timeout: Seconds of tyme after which it gets error 1014; None for any time.
             over: Tells whether whoever waits is gone.
         """
-        future: Future[Any] = Future()
-
-        def happened(args: Any) -> None:
-            if not future.done():
-                future.set_result(args)
-
-        def done(_: Future[Any]) -> None:
-            self.waiters.remove(registration)
-            self._leftovers += timeout is not None
-
-        registration = Registration(check_name(name), happened, persist=False, offload=False, over=over)
-        self.waiters.add(registration)
-        future.add_done_callback(done)
-        self.await_(future, timeout)
-        return future
+        wait = Wait(check_name(name), self.waiters, over)
+        if self.retiring:
+            wait.set_exception(_leaving())
+            return wait
+        self.waiters.add(wait)
+        if timeout is not None:
+            self._time(wait, timeout)
+        return wait
 
     def await_(self, future: Future[Any], timeout: float | None) -> None:
         """Have a Future get error 1014 after so many seconds, and when the server goes down; None for any time."""
@@ -111,8 +104,7 @@ class Teller:
         self._expected[future] = None
         future.add_done_callback(lambda _: self._expected.pop(future, None))
         if timeout is not None:
-            self._sweep()
-            heapq.heappush(self._timeouts, (self.tyme + max(0.0, timeout), next(self._numbers), future))
+            self._time(future, timeout)
 
     def subscription(self, names: Iterable[str], notify: Callable[[Subscription], object], who: Any) -> Subscription:
         """Make a subscription with the bounds of this server; see `Subscription`."""
@@ -231,7 +223,10 @@ class Teller:
             if not registration.active:
                 continue  # one before it has taken it back
             registration.active = registration.persist
-            if registration.offload:
+            if isinstance(registration, Wait):
+                if not registration.done():
+                    registration.set_result(event.args)
+            elif registration.offload:
                 self._threads().submit(_call, registration.handler, event.args)
             else:
                 _call(registration.handler, event.args)
@@ -280,6 +275,8 @@ class Teller:
         if self.retiring:
             return
         self.retiring = True
+        for wait in self.waiters.waits():
+            wait.give_up(_leaving())
         for future in list(self._expected):
             _fail(future, _leaving())
         for stream in list(self._streams):
@@ -322,15 +319,21 @@ class Teller:
         for _ in range(EXPIRIES):
             if not heap or heap[0][0] > tyme:
                 break
-            _fail(heapq.heappop(heap)[2], TotoException(ERROR_TIMED_OUT, "No event came in time."))
+            future = heapq.heappop(heap)[2]
+            error = TotoException(ERROR_TIMED_OUT, "No event came in time.")
+            if isinstance(future, Wait):
+                future.give_up(error)
+            else:
+                _fail(future, error)
 
-    def _sweep(self) -> None:
-        """Look through the heap when half of what stands in it may be over: that costs each wait the looking at two."""
+    def _time(self, future: Future[Any], timeout: float) -> None:
+        """Have a Future time out; when the heap has doubled, first look through it for those that are over."""
         heap = self._timeouts
-        if self._leftovers > LEFTOVERS and self._leftovers * 2 > len(heap):
-            self._leftovers = 0
+        if len(heap) >= self._full:
             heap[:] = [entry for entry in heap if not entry[2].done()]
             heapq.heapify(heap)
+            self._full = max(LEFTOVERS, 2 * len(heap))
+        heapq.heappush(heap, (self.tyme + max(0.0, timeout), next(self._numbers), future))
 
 
 class EventDoer(Doer):

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from totohio.base.futures import Future
 from totohio.core.recovering import Event, read_position, write_position
 
 LONGEST_NAME = 200  # characters of a name or pattern
@@ -53,21 +54,53 @@ class Registration:
         return f"<Registration of {getattr(self.handler, '__qualname__', self.handler)!s} for {self.name!r}>"
 
 
+class Wait(Future[Any]):
+    """A Future of the arguments of the next event of a name, which waits as a handler does and needs none.
+
+    Attributes:
+        name: The name of the event.
+        over: Tells whether whoever waits is gone.
+        active: It waits.
+    """
+
+    __slots__ = ("_waiters", "active", "name", "over")
+
+    persist = False
+
+    def __init__(self, name: str, waiters: "Waiters", over: Callable[[], bool]) -> None:
+        super().__init__()
+        self.name = name
+        self.over = over
+        self.active = True
+        self._waiters = waiters
+
+    def give_up(self, error: BaseException) -> None:
+        """Wait no more, and have whoever yields it get an error."""
+        if not self.done():
+            self._waiters.remove(self)
+            self.set_exception(error)
+
+    def cancel(self) -> bool:
+        """Give it up."""
+        self._waiters.remove(self)
+        return super().cancel()
+
+
 class Waiters:
     """Handlers by the names that they wait for, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._names: dict[str, dict[Registration, None]] = {}
+        self._names: dict[str, dict[Registration | Wait, None]] = {}
 
     def __len__(self) -> int:
         """How many handlers wait."""
         return sum(len(found) for found in self._names.values())
 
-    def add(self, registration: Registration) -> None:
+    def add(self, registration: Registration | Wait) -> None:
         """Have a handler wait."""
         self._names.setdefault(registration.name, {})[registration] = None
 
-    def remove(self, registration: Registration) -> None:
+    def remove(self, registration: Registration | Wait) -> None:
         """Have a handler wait no more; twice does no harm."""
         registration.active = False
         found = self._names.get(registration.name)
@@ -76,7 +109,7 @@ class Waiters:
             if not found:
                 del self._names[registration.name]
 
-    def fire(self, name: str) -> list[Registration]:
+    def fire(self, name: str) -> list[Registration | Wait]:
         """Give the handlers that are to be called for an event, and keep those that persist."""
         found = self._names.get(name)
         if found is None:
@@ -92,6 +125,10 @@ class Waiters:
     def names(self) -> list[str]:
         """Give the names that somebody waits for."""
         return list(self._names)
+
+    def waits(self) -> list[Wait]:
+        """Give those that are Futures."""
+        return [each for found in self._names.values() for each in found if isinstance(each, Wait)]
 
 
 class Gap:

@@ -22,13 +22,14 @@ from types import CoroutineType, GeneratorType
 from typing import Any
 
 from totohio.base.futures import Future, InvalidStateError, Sleep
+from totohio.core.eventing import Wait
 
 logger = logging.getLogger("totohio")
 
 EAGER = 16  # complete Futures that a method may yield in a row before others have their turn
 RESUMES = 256  # parked methods resumed in a cycle
 LEFTOVERS = 64  # methods that are over and may stand in the heap before it is looked through for them
-DEFERRED = frozenset((GeneratorType, CoroutineType, Future))  # types of results that are not there yet
+DEFERRED = frozenset((GeneratorType, CoroutineType, Future, Wait))  # types of results that are not there yet
 
 Done = Callable[[Any, BaseException | None], None]
 Waiting = Generator[Any, Any, Any] | Coroutine[Any, Any, Any]

@@ -249,6 +249,9 @@ class Sealed(Model):
     options: ClassVar[dict[str, Any]] = {"database": "memory", "session_keys": base64.b64encode(bytes(32)).decode()}
     lists = False
 
+    def used(self, session: Kept) -> None:
+        """Nothing: a reply that is an error brings its client no new id, and the old one says when it ends."""
+
 
 class InToy(Model):
     cache = Toy

@@ -70,16 +70,33 @@ class Fibers:
         raise outcome[1]
 
     def wrap(self, waiting: Any) -> Any:
-        """Give a generator that does what another one does, or a coroutine, and in whose code `wait` can pause."""
+        """Give a generator that does what another one does, or a coroutine, and in whose code `wait` can pause.
+
+        It has a fiber as long as it runs, and none while it waits for what it has yielded.
+        """
         if self.paused(waiting):
             return waiting
         return self._wrapped(waiting)
 
     def _wrapped(self, waiting: Any) -> Generator[Any, Any, Any]:
-        result = self.call(drive, waiting)
-        if self.paused(result):
-            result = yield from result
-        return result
+        value: Any = None
+        error: BaseException | None = None
+        while True:
+            step = self.call(_advance, waiting, value, error)
+            if type(step) is not tuple:
+                step = yield from step
+            over, wanted = step
+            if over:
+                return wanted
+            try:
+                value, error = (yield wanted), None
+            except GeneratorExit:
+                rest = self.call(waiting.close)
+                if self.paused(rest):
+                    rest.close()  # it would wait once more
+                raise
+            except BaseException as failure:
+                value, error = None, failure
 
     def wait(self, future: Future[T]) -> T:
         """Give the result of a Future, and pause until it is there.
@@ -153,23 +170,12 @@ def _pause(fiber: greenlet, wanted: Any) -> Any:
     raise value
 
 
-def drive(waiting: Any) -> Any:
-    """Run a generator or coroutine to its end inside a fiber, pausing for whatever it yields."""
-    fiber = getcurrent()
-    value: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            wanted = waiting.send(value) if error is None else waiting.throw(error)
-        except StopIteration as stop:
-            return stop.value
-        try:
-            value, error = _pause(fiber, wanted), None
-        except GreenletExit:
-            waiting.close()
-            raise
-        except BaseException as failure:
-            value, error = None, failure
+def _advance(waiting: Any, value: Any, error: BaseException | None) -> tuple[bool, Any]:
+    """Have a generator or coroutine go on; tell whether it is over, and what it returns or yields."""
+    try:
+        return False, waiting.send(value) if error is None else waiting.throw(error)
+    except StopIteration as stop:
+        return True, stop.value
 
 
 _FOLLOW = Fibers._follow.__code__

@@ -304,9 +304,14 @@ class Dispatcher:
     def park(self, caller: Any, method: Method, waiting: Any) -> None:
         """Let a method wait whose call has returned a generator, a coroutine or a Future."""
 
+        simple = method.simple
+
         def done(result: Any, error: BaseException | None) -> None:
             try:
-                caller._settle(method, result, error)
+                if simple and error is None:
+                    caller._answer(method, result)
+                else:
+                    caller._settle(method, result, error)
             except BaseException as failure:  # what the method returned cannot be sent
                 caller._settle(method, None, failure)
 

@@ -201,7 +201,7 @@ class TotoHandler(Listening):
             if session.key:
                 self._sign(session, body)
         data = dispatcher.replier.plain(request, self._steward, JSON, body, self._extra)
-        if dispatcher.timed or TotoHandler._after is not None or self._bonds is not None:
+        if dispatcher.timed or TotoHandler._after is not None or self._bonds is not None or self._run is not None:
             self._finish(0)
         else:
             self._finished = True

@@ -79,6 +79,21 @@ class Future(Generic[T]):
             raise CancelledError("the Future was cancelled")
         return self._value if self._state == _ERROR else None
 
+    def outcome(self) -> tuple[Any, BaseException | None]:
+        """Give the result and no exception, or None and the exception; one that was cancelled has that, too.
+
+        Raises:
+            InvalidStateError: It is not complete yet.
+        """
+        state = self._state
+        if state == _RESULT:
+            return self._value, None
+        if state == _ERROR:
+            return None, self._value
+        if state == _CANCELLED:
+            return None, CancelledError("the Future was cancelled")
+        raise InvalidStateError("the Future is not complete yet")
+
     def set_result(self, result: T) -> None:
         """Complete it with a result.
 
@@ -101,7 +116,8 @@ class Future(Generic[T]):
             if self._state != _PENDING:
                 return False
             self._state = _CANCELLED
-        self._call_back()
+        callbacks, self._callbacks = self._callbacks, []
+        self._call(callbacks)
         return True
 
     def add_done_callback(self, callback: "Callable[[Future[T]], Any]") -> None:
@@ -113,7 +129,7 @@ class Future(Generic[T]):
             if self._state == _PENDING:
                 self._callbacks.append(callback)
                 return
-        self._tell(callback)
+        self._call([callback])
 
     def _complete(self, state: int, value: Any) -> None:
         with self._lock:
@@ -123,18 +139,15 @@ class Future(Generic[T]):
                 raise InvalidStateError("the Future is complete already")
             self._value = value
             self._state = state
-        self._call_back()
-
-    def _tell(self, callback: "Callable[[Future[T]], Any]") -> None:
-        try:
-            callback(self)
-        except BaseException:  # even SystemExit: whoever else waits is told all the same, and the cycle goes on
-            logger.exception("a callback of a Future failed")
-
-    def _call_back(self) -> None:
         callbacks, self._callbacks = self._callbacks, []
+        self._call(callbacks)
+
+    def _call(self, callbacks: "list[Callable[[Future[T]], Any]]") -> None:
         for callback in callbacks:
-            self._tell(callback)
+            try:
+                callback(self)
+            except BaseException:  # even SystemExit: whoever else waits is told all the same, and the cycle goes on
+                logger.exception("a callback of a Future failed")
 
     def __await__(self) -> "Generator[Future[T], None, T]":
         if self._state == _PENDING:

@@ -162,8 +162,7 @@ class Run:
                 wanted = waiting.send(value) if error is None else waiting.throw(error)
                 if type(wanted) is not Future or not wanted.done():
                     break
-                error = _error(wanted)
-                value = None if error is not None else wanted.result()
+                value, error = wanted.outcome()
         except StopIteration as stop:
             self._end(stop.value, None)
         except BaseException as failure:  # even SystemExit: a method's end is not the server's
@@ -182,8 +181,8 @@ class Run:
 
     def resume(self, future: Future[Any]) -> None:
         """Let it go on with what a Future has brought."""
-        error = _error(future)
-        self.step(None if error is not None else future.result(), error)
+        value, error = future.outcome()
+        self.step(value, error)
 
     def close(self) -> None:
         """End it where it stands, and first what it has started and waits for.
@@ -257,13 +256,6 @@ class Run:
             self._lot._soon(self, future)
 
 
-def _error(future: Future[Any]) -> BaseException | None:
-    try:
-        return future.exception()
-    except Exception as cancelled:
-        return cancelled
-
-
 def _follow(future: Future[Any]) -> Generator[Any, Any, Any]:
     return (yield future)
 
@@ -315,7 +307,7 @@ def _gather(futures: list[Future[Any] | None], shape: Callable[[list[Any]], Any]
                 finish()
 
     def finish() -> None:
-        errors = [error for future in futures if (error := _error(future)) is not None]  # type: ignore[arg-type]
+        errors = [error for future in futures if future is not None and (error := future.outcome()[1]) is not None]
         if errors:
             gathered.set_exception(errors[0])
         else:

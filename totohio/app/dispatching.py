@@ -303,7 +303,6 @@ class Dispatcher:
 
     def park(self, caller: Any, method: Method, waiting: Any) -> None:
         """Let a method wait whose call has returned a generator, a coroutine or a Future."""
-
         simple = method.simple
 
         def done(result: Any, error: BaseException | None) -> None:

@@ -183,7 +183,7 @@ class Process:
         self.fibers = Fibers(_never)
         self.journal = Journal(store, self.fibers)
         self.lot = Lot(here=lambda: True, wake=lambda: None)
-        self.lot.wrap = self.fibers.wrap
+        self.lot.fibers = self.fibers
         self.held = False
         self.waiting: list[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = []
         self.hasher = Plain()

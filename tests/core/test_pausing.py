@@ -23,7 +23,7 @@ def fibers() -> Fibers:
 @pytest.fixture
 def lot(fibers: Fibers) -> Lot:
     lot = Lot(here=lambda: True, wake=lambda: None)
-    lot.wrap = fibers.wrap
+    lot.fibers = fibers
     return lot
 
 

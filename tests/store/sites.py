@@ -52,7 +52,7 @@ class Room:
         self.keeper.store = self.keeper.journal.store = store
         self.keeper.journal.local = store.local
         self.lot = Lot(here=lambda: True, wake=lambda: None)
-        self.lot.wrap = self.keeper.fibers.wrap
+        self.lot.fibers = self.keeper.fibers
 
     def start(self, function: Call, session_id: str | None) -> tuple[list[Any], Unit]:
         """Begin a call; its result, or what it raises, is appended to the list."""

@@ -122,7 +122,7 @@ class Dispatcher:
         self.baked = keeper is not None and keeper.jar is not None
         self.remote = keeper is not None and not keeper.store.local
         if keeper is not None:
-            lot.wrap = keeper.fibers.wrap
+            lot.fibers = keeper.fibers
             keeper.lot = lot
         self.timed = log is not None
         self.log = log or _no_log

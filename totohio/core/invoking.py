@@ -23,6 +23,7 @@ from typing import Any
 
 from totohio.base.futures import Future, InvalidStateError, Sleep
 from totohio.core.eventing import Wait
+from totohio.core.pausing import Fibers, advance
 
 logger = logging.getLogger("totohio")
 
@@ -41,7 +42,7 @@ class Lot:
     Attributes:
         runs: The methods that wait, for tyme or for a Future, in the order in which they began.
         tyme: The tyme of this cycle, kept by whoever runs the cycle.
-        wrap: Makes of a generator or coroutine one whose code can be paused in the middle; None leaves it as it is.
+        fibers: In which generators and coroutines run, so that their code can be paused in the middle; None for none.
     """
 
     def __init__(self, *, here: Callable[[], bool], wake: Callable[[], None]) -> None:
@@ -52,7 +53,7 @@ class Lot:
             wake: Makes the cycle come, called by other threads.
         """
         self.tyme = 0.0
-        self.wrap: Callable[[Any], Any] | None = None
+        self.fibers: Fibers | None = None
         self.runs: dict[Run, None] = {}
         self._here = here
         self._wake = wake
@@ -77,11 +78,12 @@ class Lot:
         Returns:
             The parked method; None when it waits for a Future alone, or did not wait after all.
         """
+        fibers = self.fibers
         if isinstance(waiting, Future):
-            waiting = _follow(waiting)
-        elif self.wrap is not None:
-            waiting = self.wrap(waiting)
-        run = Run(self, waiting, done)
+            waiting, fibers = _follow(waiting), None
+        elif fibers is not None and fibers.paused(waiting):
+            fibers = None
+        run = Run(self, waiting, done, fibers)
         self.runs[run] = None
         run.step(None, None)
         return run if not run.over else None
@@ -111,8 +113,8 @@ class Lot:
         for run in list(self.runs):
             run.close()
 
-    def _soon(self, run: "Run", future: Future[Any] | None = None) -> None:
-        self._ready.append((run, future))
+    def _soon(self, run: "Run") -> None:
+        self._ready.append((run, None))
         if not self._here():
             self._wake()
 
@@ -141,13 +143,14 @@ class Run:
         over: It is done, or was ended.
     """
 
-    __slots__ = ("_done", "_inner", "_lot", "_waiting", "over")
+    __slots__ = ("_done", "_fibers", "_inner", "_lot", "_waiting", "over")
 
-    def __init__(self, lot: Lot, waiting: Waiting, done: Done) -> None:
+    def __init__(self, lot: Lot, waiting: Waiting, done: Done, fibers: Fibers | None) -> None:
         self._lot = lot
         self._waiting = waiting
         self._done = done
-        self._inner: list[Run] = []  # what it has started and waits for
+        self._fibers = fibers  # in which its code runs; None where it needs none
+        self._inner: list[Run] | tuple[()] = ()  # what it has started and waits for
         self.over = False
 
     def step(self, value: Any, error: BaseException | None) -> None:
@@ -156,10 +159,22 @@ class Run:
         A Future that is complete when it is yielded is waited for no longer than a few times in a row,
         so that a stream whose peer keeps up does not take a cycle for each piece.
         """
-        waiting = self._waiting
+        waiting, fibers = self._waiting, self._fibers
         try:
             for _ in range(EAGER):
-                wanted = waiting.send(value) if error is None else waiting.throw(error)
+                if fibers is None:
+                    wanted = waiting.send(value) if error is None else waiting.throw(error)
+                else:
+                    step = fibers.call(advance, waiting, value, error)
+                    if type(step) is not tuple:  # it has paused in the middle, and may do so again
+                        self._waiting = waiting = fibers.wrap(waiting, step)
+                        self._fibers = fibers = None
+                        wanted = waiting.send(None)
+                    elif step[0]:
+                        self._end(step[1], None)
+                        return
+                    else:
+                        wanted = step[1]
                 if type(wanted) is not Future or not wanted.done():
                     break
                 value, error = wanted.outcome()
@@ -177,7 +192,7 @@ class Run:
                     run.close()
                 future: Future[Any] = Future()
                 future.set_exception(failure)
-                self._lot._soon(self, future)
+                self._wake(future)
 
     def resume(self, future: Future[Any]) -> None:
         """Let it go on with what a Future has brought."""
@@ -201,10 +216,13 @@ class Run:
         self.over = True
         del self._lot.runs[self]
         self._lot._dropped()
-        waiting = self._waiting
+        waiting, fibers = self._waiting, self._fibers
         self._let_go()
         try:
-            waiting.close()
+            if fibers is None:
+                waiting.close()
+            else:
+                fibers.end(waiting)
         except (RuntimeError, ValueError):
             logger.debug("a method went on while it was ended", exc_info=True)  # it yielded, or runs right now
         except BaseException:  # even SystemExit: how a method ends is not the server's end
@@ -223,7 +241,7 @@ class Run:
 
     def _let_go(self) -> None:
         del self._waiting, self._done
-        self._inner = []
+        self._inner = ()
 
     def _park(self, wanted: Any) -> None:
         """Have it wait for what it has yielded.
@@ -234,8 +252,10 @@ class Run:
         lot = self._lot
         kind = type(wanted)
         if self._inner:
-            self._inner = []
-        if wanted is None:
+            self._inner = ()
+        if isinstance(wanted, Future):
+            wanted.add_done_callback(self._wake)
+        elif wanted is None:
             lot._soon(self)
         elif kind is float or kind is int or kind is Sleep:
             seconds = wanted.seconds if kind is Sleep else wanted
@@ -246,14 +266,19 @@ class Run:
             else:
                 raise TypeError(f"a method cannot wait for {seconds} seconds")
         else:
-            future = _future(lot, wanted, self._inner)
+            inner: list[Run] = []
+            self._inner = inner
+            future = _future(lot, wanted, inner)
             if future is None:
                 raise TypeError(f"a method cannot wait for {wanted!r} (a {kind.__name__})")
             future.add_done_callback(self._wake)
 
     def _wake(self, future: Future[Any]) -> None:
         if not self.over:
-            self._lot._soon(self, future)
+            lot = self._lot
+            lot._ready.append((self, future))
+            if not lot._here():
+                lot._wake()
 
 
 def _follow(future: Future[Any]) -> Generator[Any, Any, Any]:

@@ -69,34 +69,36 @@ class Fibers:
             return outcome[1]
         raise outcome[1]
 
-    def wrap(self, waiting: Any) -> Any:
+    def wrap(self, waiting: Any, step: Any = None) -> Generator[Any, Any, Any]:
         """Give a generator that does what another one does, or a coroutine, and in whose code `wait` can pause.
 
         It has a fiber as long as it runs, and none while it waits for what it has yielded.
-        """
-        if self.paused(waiting):
-            return waiting
-        return self._wrapped(waiting)
 
-    def _wrapped(self, waiting: Any) -> Generator[Any, Any, Any]:
+        Args:
+            waiting: The other one.
+            step: What `call` has given for its `advance`, where that has paused: what is left of it comes first.
+        """
         value: Any = None
         error: BaseException | None = None
         while True:
-            step = self.call(_advance, waiting, value, error)
-            if type(step) is not tuple:
-                step = yield from step
-            over, wanted = step
+            if step is None:
+                step = self.call(advance, waiting, value, error)
+            over, wanted = step if type(step) is tuple else (yield from step)
             if over:
                 return wanted
             try:
-                value, error = (yield wanted), None
+                step, value, error = None, (yield wanted), None
             except GeneratorExit:
-                rest = self.call(waiting.close)
-                if self.paused(rest):
-                    rest.close()  # it would wait once more
+                self.end(waiting)
                 raise
             except BaseException as failure:
-                value, error = None, failure
+                step, value, error = None, None, failure
+
+    def end(self, waiting: Any) -> None:
+        """Close a generator or coroutine; whatever it would wait for at its end, it does not."""
+        rest = self.call(waiting.close)
+        if self.paused(rest):
+            rest.close()
 
     def wait(self, future: Future[T]) -> T:
         """Give the result of a Future, and pause until it is there.
@@ -141,7 +143,7 @@ class Fibers:
                     raise outcome[1]
                 result = outcome[1]
                 if type(result) is GeneratorType or type(result) is CoroutineType:  # it has paused before it began
-                    return (yield from self._wrapped(result))
+                    return (yield from self.wrap(result))
                 return (yield result) if isinstance(result, Future) else result
             wanted = outcome
 
@@ -170,7 +172,7 @@ def _pause(fiber: greenlet, wanted: Any) -> Any:
     raise value
 
 
-def _advance(waiting: Any, value: Any, error: BaseException | None) -> tuple[bool, Any]:
+def advance(waiting: Any, value: Any, error: BaseException | None) -> tuple[bool, Any]:
     """Have a generator or coroutine go on; tell whether it is over, and what it returns or yields."""
     try:
         return False, waiting.send(value) if error is None else waiting.throw(error)

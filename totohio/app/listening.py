@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from totohio.app.eventing import EventManager
 
 
-MANY = 32  # waits of one request after which those that are over are forgotten
+MANY = 32  # bonds of one request after which those that are over are forgotten
+
+Bond = Registration | Wait | Stream | Poll
 
 
-class Bonds:
+class Bonds(list[Bond]):
     """What a request has asked of the events, and what is to end with it."""
 
-    __slots__ = ("bound", "streams", "waits")
+    __slots__ = ()
 
-    def __init__(self) -> None:
-        self.bound: dict[Registration, None] = {}
-        self.waits: list[Wait] = []
-        self.streams: list[Stream | Poll] = []
-
-    def wait(self, wait: Wait) -> None:
-        """Bind a wait; when there are many, forget those that are over."""
-        waits = self.waits
-        if len(waits) % MANY == MANY - 1:
-            waits[:] = [each for each in waits if not each.done()]
-        waits.append(wait)
+    def bind(self, bond: Bond) -> None:
+        """Add one; when there are many, forget those that are over."""
+        if len(self) % MANY == MANY - 1:
+            self[:] = [each for each in self if not _over(each)]
+        self.append(bond)
 
     def streaming(self) -> bool:
         """Tell whether a stream of the request is open."""
-        return any(isinstance(stream, Stream) and not stream.closed for stream in self.streams)
+        return any(isinstance(bond, Stream) and not bond.closed for bond in self)
+
+
+def _over(bond: Bond) -> bool:
+    return not bond.active if isinstance(bond, (Registration, Wait)) else bond.closed
 
 
 class Listening(Identified):
@@ -65,7 +65,7 @@ class Listening(Identified):
             ValueError: No event can have this name.
         """
         wait = self.event_manager.teller.expect(name, timeout, self._over)
-        self._bind().wait(wait)
+        self._bind(wait)
         return wait
 
     def register_event_handler(
@@ -90,19 +90,17 @@ class Listening(Identified):
             ValueError: No event can have this name.
         """
         registration = self.event_manager.register_handler(event_name, handler, run_on_main_loop, self)
-        self._bind().bound[registration] = None
+        self._bind(registration)
         return registration
 
     def deregister_event_handler(self, sig: Registration) -> None:
         """Have a handler not be called; twice does no harm."""
         self.event_manager.remove_handler(sig)
-        if self._bonds is not None:
-            self._bonds.bound.pop(sig, None)
 
     def stream(self) -> Stream:
         """Begin a reply of server-sent events; a generator sends them, and its end is that of the stream."""
         stream = Stream(self, self.event_manager.teller)
-        self._bind().streams.append(stream)
+        self._bind(stream)
         return stream
 
     def event_stream(self, names: str | Iterable[str], last_id: str | None = None, who: Any = None) -> EventStream:
@@ -128,7 +126,7 @@ class Listening(Identified):
             return subscription, *teller.subscribe(subscription, last_id)
 
         stream = EventStream(self, teller, subscribe)
-        self._bind().streams.append(stream)
+        self._bind(stream)
         return stream
 
     def events_since(
@@ -151,10 +149,8 @@ class Listening(Identified):
         """
         wanted = [check_name(name, pattern=True) for name in ([names] if isinstance(names, str) else names)]
         poll = Poll(self.event_manager.teller, wanted, last_id, timeout)
-        if not poll.future.done():
-            streams = self._bind().streams
-            streams.append(poll)
-            poll.future.add_done_callback(lambda _: streams.remove(poll))
+        if not poll.closed:
+            self._bind(poll)
         return poll.future
 
     # ------------------------------------------------------------ for the handler
@@ -162,20 +158,21 @@ class Listening(Identified):
     def _over(self) -> bool:
         return self._finished or self._steward.closed
 
-    def _bind(self) -> Bonds:
+    def _bind(self, bond: Bond) -> None:
         if self._bonds is None:
             self._bonds = Bonds()
-        return self._bonds
+        self._bonds.bind(bond)
 
     def _unbind(self) -> None:
         """The request is over, or its client has left."""
         bonds, self._bonds = self._bonds, None
         if bonds is None:
             return
-        for registration in bonds.bound:
-            self.event_manager.remove_handler(registration)
-        for stream in list(bonds.streams):
-            stream.lost()
-        for wait in bonds.waits:
-            if not wait.done():
-                wait.give_up(ConnectionAbortedError("the client has left, or its call is over"))
+        for bond in bonds:
+            if isinstance(bond, Wait):
+                if not bond.done():
+                    bond.give_up(ConnectionAbortedError("the client has left, or its call is over"))
+            elif isinstance(bond, Registration):
+                self.event_manager.remove_handler(bond)
+            else:
+                bond.lost()

@@ -45,6 +45,11 @@ class Poll:
             self._happened.add_done_callback(self._done)
             teller.await_(self._happened, timeout)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it has its answer."""
+        return self.future.done()
+
     def lost(self) -> None:
         """The client has left, or its call is over."""
         self._teller.subscriptions.remove(self._subscription)

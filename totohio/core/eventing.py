@@ -114,8 +114,13 @@ class Waiters:
         found = self._names.get(name)
         if found is None:
             return []
-        fired = [registration for registration in found if not registration.over()]
-        stay = {registration: None for registration in fired if registration.persist}
+        fired: list[Registration | Wait] = []
+        stay: dict[Registration | Wait, None] = {}
+        for registration in found:
+            if not registration.over():
+                fired.append(registration)
+                if registration.persist:
+                    stay[registration] = None
         if stay:
             self._names[name] = stay
         else:

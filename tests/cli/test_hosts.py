@@ -135,9 +135,14 @@ def test_two_hosts_with_two_processes_each_share_events(start: Start, redis: Red
     assert all(len(children(server.pid)) == 2 for server in servers)
     until(lambda: linked(servers), "they are connected")
     listeners = [Listener(server) for server in servers for _ in range(STREAMS)]
+    senders = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=LONG) for server in servers]
     for number in range(20):
-        for place, server in enumerate(servers):
-            assert server.call("send", {"name": "news", "args": [place, number]}) == {"result": True}
+        for place, sender in enumerate(senders):  # over one connection, so that one process sends them in order
+            body = json.dumps({"name": "news", "args": [place, number]})
+            sender.request("POST", "/send", body, {"Content-Type": "application/json"})
+            assert json.loads(sender.getresponse().read()) == {"result": True}
+    for sender in senders:
+        sender.close()
     until(lambda: all(len(listener.news()) >= 40 for listener in listeners), "all are told")
     for listener in listeners:
         for place in range(2):

@@ -170,7 +170,7 @@ class Listening(Identified):
             return
         for bond in bonds:
             if isinstance(bond, Wait):
-                if not bond.done():
+                if bond.active:
                     bond.give_up(ConnectionAbortedError("the client has left, or its call is over"))
             elif isinstance(bond, Registration):
                 self.event_manager.remove_handler(bond)

@@ -224,8 +224,7 @@ class Teller:
                 continue  # one before it has taken it back
             registration.active = registration.persist
             if isinstance(registration, Wait):
-                if not registration.done():
-                    registration.set_result(event.args)
+                registration.happen(event.args)
             elif registration.offload:
                 self._threads().submit(_call, registration.handler, event.args)
             else:

@@ -16,7 +16,7 @@ logger = logging.getLogger("totohio")
 
 T = TypeVar("T")
 
-_PENDING, _RESULT, _ERROR, _CANCELLED = range(4)
+PENDING, RESULT, ERROR, CANCELLED = range(4)
 
 
 class InvalidStateError(TotohioError):
@@ -36,7 +36,7 @@ class Future(Generic[T]):
     __slots__ = ("_callbacks", "_lock", "_state", "_value")
 
     def __init__(self) -> None:
-        self._state = _PENDING
+        self._state = PENDING
         self._value: Any = None
         self._callbacks: list[Callable[[Future[T]], Any]] = []
         self._lock = Lock()
@@ -47,11 +47,11 @@ class Future(Generic[T]):
 
     def done(self) -> bool:
         """Tell whether it was completed or cancelled."""
-        return self._state != _PENDING
+        return self._state != PENDING
 
     def cancelled(self) -> bool:
         """Tell whether it was cancelled."""
-        return self._state == _CANCELLED
+        return self._state == CANCELLED
 
     def result(self) -> T:
         """Give the result, or raise the exception it was completed with.
@@ -60,7 +60,7 @@ class Future(Generic[T]):
             InvalidStateError: It is not complete yet.
             CancelledError: It was cancelled.
         """
-        if self._state == _RESULT:
+        if self._state == RESULT:
             return self._value  # type: ignore[no-any-return]
         error = self.exception()
         assert error is not None
@@ -73,11 +73,11 @@ class Future(Generic[T]):
             InvalidStateError: It is not complete yet.
             CancelledError: It was cancelled.
         """
-        if self._state == _PENDING:
+        if self._state == PENDING:
             raise InvalidStateError("the Future is not complete yet")
-        if self._state == _CANCELLED:
+        if self._state == CANCELLED:
             raise CancelledError("the Future was cancelled")
-        return self._value if self._state == _ERROR else None
+        return self._value if self._state == ERROR else None
 
     def outcome(self) -> tuple[Any, BaseException | None]:
         """Give the result and no exception, or None and the exception; one that was cancelled has that, too.
@@ -86,11 +86,11 @@ class Future(Generic[T]):
             InvalidStateError: It is not complete yet.
         """
         state = self._state
-        if state == _RESULT:
+        if state == RESULT:
             return self._value, None
-        if state == _ERROR:
+        if state == ERROR:
             return None, self._value
-        if state == _CANCELLED:
+        if state == CANCELLED:
             return None, CancelledError("the Future was cancelled")
         raise InvalidStateError("the Future is not complete yet")
 
@@ -100,7 +100,7 @@ class Future(Generic[T]):
         Raises:
             InvalidStateError: It was complete already; a result for a cancelled Future is dropped silently.
         """
-        self._complete(_RESULT, result)
+        self._complete(RESULT, result)
 
     def set_exception(self, error: BaseException) -> None:
         """Complete it with an exception.
@@ -108,14 +108,14 @@ class Future(Generic[T]):
         Raises:
             InvalidStateError: It was complete already; an error for a cancelled Future is dropped silently.
         """
-        self._complete(_ERROR, error)
+        self._complete(ERROR, error)
 
     def cancel(self) -> bool:
         """Give it up; tell whether that was in time. Whoever waits gets a CancelledError."""
         with self._lock:
-            if self._state != _PENDING:
+            if self._state != PENDING:
                 return False
-            self._state = _CANCELLED
+            self._state = CANCELLED
         callbacks, self._callbacks = self._callbacks, []
         self._call(callbacks)
         return True
@@ -126,16 +126,16 @@ class Future(Generic[T]):
         The callback runs in the thread that completes the Future and must not raise.
         """
         with self._lock:
-            if self._state == _PENDING:
+            if self._state == PENDING:
                 self._callbacks.append(callback)
                 return
         self._call([callback])
 
     def _complete(self, state: int, value: Any) -> None:
         with self._lock:
-            if self._state == _CANCELLED:
+            if self._state == CANCELLED:
                 return
-            if self._state != _PENDING:
+            if self._state != PENDING:
                 raise InvalidStateError("the Future is complete already")
             self._value = value
             self._state = state
@@ -150,7 +150,7 @@ class Future(Generic[T]):
                 logger.exception("a callback of a Future failed")
 
     def __await__(self) -> "Generator[Future[T], None, T]":
-        if self._state == _PENDING:
+        if self._state == PENDING:
             yield self
         return self.result()
 

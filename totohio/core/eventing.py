@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from totohio.base.futures import Future
+from totohio.base.futures import RESULT, Future
 from totohio.core.recovering import Event, read_position, write_position
 
 LONGEST_NAME = 200  # characters of a name or pattern
@@ -73,6 +73,16 @@ class Wait(Future[Any]):
         self.over = over
         self.active = True
         self._waiters = waiters
+
+    def happen(self, args: Any) -> None:
+        """Have whoever yields it get the arguments of an event; nothing when it is over. Called in the cycle."""
+        with self._lock:
+            if self._state:
+                return
+            self._value = args
+            self._state = RESULT
+        callbacks, self._callbacks = self._callbacks, []
+        self._call(callbacks)
 
     def give_up(self, error: BaseException) -> None:
         """Wait no more, and have whoever yields it get an error."""

@@ -233,7 +233,8 @@ class Run:
             self.over = True
             del self._lot.runs[self]
             done = self._done
-            self._let_go()
+            del self._waiting, self._done  # as `_let_go` does
+            self._inner = ()
             try:
                 done(result, error)
             except BaseException:

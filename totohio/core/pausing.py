@@ -64,7 +64,9 @@ class Fibers:
         outcome = fiber.switch((function, args))
         if type(outcome) is not tuple:
             return self._follow(fiber, outcome)
-        self._release(fiber)
+        idle = self._idle  # as `_release` does
+        if len(idle) < POOL:
+            idle.append(fiber)
         if outcome[0]:
             return outcome[1]
         raise outcome[1]

@@ -71,6 +71,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         now: The tyme of this cycle.
         connections: How many were accepted, in all.
         retired: It has stopped listening and ends when its connections have.
+        gathered: The connections whose replies leave together; None while none are gathered.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         self.lingers: Deadlines[Steward] = Deadlines(LINGER)
         self._timers = (self.idles, self.begins, self.writes, self.handshakes, self.halves, self.lingers)
         self._resumes: deque[Steward] = deque()
-        self._gathered: list[Steward] | None = None  # whose replies leave together; None while none are gathered
+        self.gathered: list[Steward] | None = None
         self._since = 0.0  # the monotonic time of the first of them
         self._accepting = False
         self.retired = False
@@ -142,14 +143,14 @@ class Server(serving.BareServer):  # type: ignore[misc]
                 steward.advance()
             except Exception:
                 self._abandon(steward)
-        self._gathered = []
+        self.gathered = []
         for attendant, mask in self.poller.ready():
             try:
                 attendant.attend(mask)
             except Exception:
                 self._abandon(attendant)
         self._dispense()
-        self._gathered = None
+        self.gathered = None
         for timer in self._timers:
             if timer.dues and timer.due() <= now:
                 for steward in timer.take(now, EXPIRIES):
@@ -265,7 +266,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         A client that waits is woken by each reply that is sent while it sleeps, which costs more than the sending. A
         call that reads its session takes 30 microseconds of a core so, and 38 when four leave together.
         """
-        gathered = self._gathered
+        gathered = self.gathered
         if gathered is None:
             return False
         now = self.clock.monotonic()
@@ -277,7 +278,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         return True
 
     def _dispense(self) -> None:
-        gathered, self._gathered = self._gathered, []
+        gathered, self.gathered = self.gathered, []
         for steward in gathered or ():
             try:
                 steward.dispense()

@@ -162,14 +162,34 @@ class Steward(serving.Steward):  # type: ignore[misc]
         self.waited = False
         self.exchange = None
         if not self._busy:
-            self._outs.append(data)
-            self.advance()
+            if self._simple():
+                remoter = self.remoter
+                remoter.tx(data)
+                if remoter.pending:
+                    self._expect()
+                self._settle()
+            else:
+                self._outs.append(data)
+                self.advance()
         elif len(data) < LARGE:
             self._outs.append(data)
         else:  # so that it is not copied, and counts for what the next request has to wait for
             self._flush()
             self._outs.append(data)
             self._flush()
+
+    def _simple(self) -> bool:
+        """Tell whether a reply can go at once, and nothing is to be done after it."""
+        requestant = self.requestant
+        return not (
+            self._outs
+            or requestant.requests
+            or self.remoter.pending
+            or self.closed
+            or self.server.gathered is not None
+            or requestant.fault is not None
+            or requestant.continues
+        )
 
     def upgrade(self, data: bytes, party: Party) -> None:
         """Send the reply that ends HTTP on this connection: from now on what comes is the party's."""

@@ -32,6 +32,7 @@ from totohio.core.eventing import (
 )
 from totohio.core.ports import Bus
 from totohio.core.recovering import BEHIND_GAP, DUPLICATE, Event, History, read_position
+from totohio.wire.packing import decode_msgpack
 
 logger = logging.getLogger("totohio")
 
@@ -224,7 +225,7 @@ class Teller:
                 continue  # one before it has taken it back
             registration.active = registration.persist
             if isinstance(registration, Wait):
-                registration.happen(event.args)
+                registration.happen(decode_msgpack(event.data))  # its `args`
             elif registration.offload:
                 self._threads().submit(_call, registration.handler, event.args)
             else:

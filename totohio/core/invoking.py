@@ -102,7 +102,7 @@ class Lot:
             if future is None:
                 run.step(None, None)
             else:
-                run.resume(future)
+                run.step(*future.outcome())
         return count
 
     def close(self) -> None:
@@ -193,11 +193,6 @@ class Run:
                 future: Future[Any] = Future()
                 future.set_exception(failure)
                 self._wake(future)
-
-    def resume(self, future: Future[Any]) -> None:
-        """Let it go on with what a Future has brought."""
-        value, error = future.outcome()
-        self.step(value, error)
 
     def close(self) -> None:
         """End it where it stands, and first what it has started and waits for.

@@ -71,7 +71,6 @@ class Server(serving.BareServer):  # type: ignore[misc]
         now: The tyme of this cycle.
         connections: How many were accepted, in all.
         retired: It has stopped listening and ends when its connections have.
-        gathered: The connections whose replies leave together; None while none are gathered.
     """
 
     def __init__(
@@ -104,10 +103,9 @@ class Server(serving.BareServer):  # type: ignore[misc]
         self.lingers: Deadlines[Steward] = Deadlines(LINGER)
         self._timers = (self.idles, self.begins, self.writes, self.handshakes, self.halves, self.lingers)
         self._resumes: deque[Steward] = deque()
-        self.gathered: list[Steward] | None = None
+        self.gathered: list[Steward] | None = None  # whose replies leave together; None while none are gathered
         self._since = 0.0  # the monotonic time of the first of them
-        self._accepting = False
-        self.retired = False
+        self._accepting = self.retired = False
         self._breathe: float | None = None  # the tyme from which on it accepts again
         self._quiet = -math.inf  # the tyme until which it does not say again that there is no room
         self._tymth: Any = None

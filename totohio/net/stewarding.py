@@ -162,34 +162,19 @@ class Steward(serving.Steward):  # type: ignore[misc]
         self.waited = False
         self.exchange = None
         if not self._busy:
-            if self._simple():
-                remoter = self.remoter
-                remoter.tx(data)
-                if remoter.pending:
-                    self._expect()
-                self._settle()
-            else:
-                self._outs.append(data)
+            requestant, outs = self.requestant, self._outs
+            more = requestant.requests or outs or requestant.fault is not None or requestant.continues
+            outs.append(data)
+            if more or self.server.gathered is not None:
                 self.advance()
+            else:  # as it mostly is where a reply comes later
+                self.dispense()
         elif len(data) < LARGE:
             self._outs.append(data)
         else:  # so that it is not copied, and counts for what the next request has to wait for
             self._flush()
             self._outs.append(data)
             self._flush()
-
-    def _simple(self) -> bool:
-        """Tell whether a reply can go at once, and nothing is to be done after it."""
-        requestant = self.requestant
-        return not (
-            self._outs
-            or requestant.requests
-            or self.remoter.pending
-            or self.closed
-            or self.server.gathered is not None
-            or requestant.fault is not None
-            or requestant.continues
-        )
 
     def upgrade(self, data: bytes, party: Party) -> None:
         """Send the reply that ends HTTP on this connection: from now on what comes is the party's."""
@@ -244,14 +229,11 @@ class Steward(serving.Steward):  # type: ignore[misc]
                 self._time(None)  # that was the last request's time; this one's begins now
         if not self.waited and not requests and (requestant.fault is not None or requestant.continues):
             self._object()
-        if self._outs:
-            if self.server.gather(self):
-                return
-            self._flush()
-        self._settle()
+        if not (self._outs and self.server.gather(self)):
+            self.dispense()
 
     def dispense(self) -> None:
-        """Send what was gathered, and see what to wait for next."""
+        """Send what is there to be sent, and see what to wait for next."""
         if self.closed:
             return
         outs, remoter = self._outs, self.remoter

@@ -7,7 +7,8 @@ NAMES = """
     TotoServer Settings PollingDoist Environment TotoHandler BatchHandlerProxy EventManager
     Stream EventStream requires default_parameters raw_response
     jsonp error_redirect asynchronous authenticated authenticated_with_parameter optionally_authenticated
-    anonymous_session requires_role pausable TotoSession TotoAccount DBConnection TotoSessionCache RedisSessionCache
+    anonymous_session requires_role pausable lend TotoSession TotoAccount DBConnection TotoSessionCache
+    RedisSessionCache
     ClientCache AESCipher sleep Future TaskQueue InstancePool AwaitableInstance TotoException TotohioError
     SettingsError LoadError StoreError InvalidStateError CancelledError __version__
 """

@@ -42,6 +42,7 @@ from totohio.base.errors import (
 from totohio.base.futures import CancelledError, Future, InvalidStateError, sleep
 from totohio.core.account import TotoAccount
 from totohio.core.caching import TotoSessionCache
+from totohio.core.lending import lend
 from totohio.core.marking import (
     anonymous_session,
     asynchronous,
@@ -89,6 +90,7 @@ __all__ = [
     "anonymous_session",
     "requires_role",
     "pausable",
+    "lend",
     # who calls
     "TotoSession",
     "TotoAccount",

@@ -9,9 +9,11 @@ from typing import Any
 
 from totohio.app.batching import BatchDoer
 from totohio.app.configuring import module_path
+from totohio.app.conveying import LendingSockets
 from totohio.app.dispatching import Dispatcher
 from totohio.app.eventing import EventManager
 from totohio.app.keeping import Keeper
+from totohio.app.lending import LendingDoer, LendingHouse
 from totohio.app.placing import ControlDoer, Place
 from totohio.app.probing import Probes
 from totohio.app.scheduling import CallDoer, SilentDoer, TotoDoer
@@ -51,6 +53,7 @@ class Built:
         inbox: Takes what other threads want to have done in the cycle.
         environment: Its seams to the world.
         control: Listens to the supervisor; None without one.
+        lending: Lends objects; None where none are lent.
     """
 
     doer: TotoDoer
@@ -59,6 +62,7 @@ class Built:
     inbox: Inbox
     environment: Environment
     control: ControlDoer | None = None
+    lending: LendingDoer | None = None
 
 
 def kernel_environment(handed: Mapping[Address, socket.socket] | None = None) -> Environment:
@@ -122,6 +126,8 @@ def build(
         module = settings.socket_method_module
         registry = Registry.load(module) if module is not None else dispatcher.registry
         dispatcher.sockets = Sockets(dispatcher, settings, registry, msgpack=settings.msgpack_enabled)
+        dispatcher.upgrades.append(dispatcher.sockets)
+    lending = _lending(settings, environment, poller, dispatcher) if settings.remote_enabled else None
     dispatcher.probes = Probes(
         health=settings.health_path,
         ready=settings.ready_path,
@@ -135,6 +141,7 @@ def build(
         *([SessionDoer(keeper)] if keeper is not None else []),
         EventDoer(dispatcher.events.teller),
         OffloadDoer(inbox),
+        *([lending] if lending is not None else []),
     ]
     if settings.record is not None:
         doers.insert(0, TranscriptDoer(settings=settings, environment=environment, server=server))
@@ -148,11 +155,20 @@ def build(
         dispatcher=dispatcher,
         drain_timeout=settings.drain_timeout,
     )
+    doer.lending = lending
     control = None
     if place is not None:
         control = _control(place, poller, doer, dispatcher)
         doer.doers.append(control)
-    return Built(doer=doer, server=server, dispatcher=dispatcher, inbox=inbox, environment=environment, control=control)
+    return Built(
+        doer=doer,
+        server=server,
+        dispatcher=dispatcher,
+        inbox=inbox,
+        environment=environment,
+        control=control,
+        lending=lending,
+    )
 
 
 def _control(place: Place, poller: Poller, doer: TotoDoer, dispatcher: Dispatcher) -> ControlDoer:
@@ -177,12 +193,32 @@ def _events(
     return EventManager(environment=environment, here=inbox.here, post=inbox.post, teller=teller, access=access)
 
 
+def _lending(settings: Settings, environment: Environment, poller: Any, dispatcher: Dispatcher) -> LendingDoer:
+    keeper = dispatcher.keeper
+    if keeper is None:
+        raise SettingsError("remote_enabled: a database is needed, whose accounts say who may borrow")
+    house = LendingHouse(settings, environment, dispatcher, keeper)
+    if settings.remote_path:
+        dispatcher.upgrades.append(LendingSockets(house, dispatcher, settings))
+    server = _listening(settings, environment, poller, dispatcher, (settings.remote_host, settings.remote_port))
+    server.steward = house.steward
+    server.drained = house.drained
+    return LendingDoer(house, server)
+
+
 def _server(settings: Settings, environment: Environment, poller: Any, dispatcher: Dispatcher) -> Server:
+    address: Address = settings.uds if settings.uds is not None else (settings.host, settings.port)
+    return _listening(settings, environment, poller, dispatcher, address)
+
+
+def _listening(
+    settings: Settings, environment: Environment, poller: Any, dispatcher: Dispatcher, address: Address
+) -> Server:
     context = None
     if settings.certfile is not None:
         context = server_context(settings.certfile, settings.keyfile, settings.cafile)
     servant = Servant(
-        address=settings.uds if settings.uds is not None else (settings.host, settings.port),
+        address=address,
         network=environment.network,
         backlog=settings.backlog,
         context=context,

@@ -47,6 +47,7 @@ from totohio.wire.packing import (
 from totohio.wire.requesting import Request
 
 if TYPE_CHECKING:
+    from totohio.app.conveying import LendingSockets
     from totohio.app.socketing import Sockets
 
 logger = logging.getLogger("totohio")
@@ -131,6 +132,7 @@ class Dispatcher:
         self._root = root.rstrip("/")
         self._paths: dict[str, str] = {}
         self.sockets: Sockets | None = None
+        self.upgrades: list[Sockets | LendingSockets] = []
         self.probes: Mapping[str, Probe] = {}
         self._drains: dict[Steward, list[Future[None]]] = {}
 
@@ -182,9 +184,11 @@ class Dispatcher:
 
     def _get(self, handler: TotoHandler, request: Request) -> None:
         handler.headers_only = request.method == "HEAD"
-        if self.sockets is not None and b"upgrade" in request.fields and self.sockets.takes(request):
-            self.sockets.begin(handler, request)
-            return
+        if b"upgrade" in request.fields:
+            for upgrade in self.upgrades:
+                if upgrade.takes(request):
+                    upgrade.begin(handler, request)
+                    return
         name = self._name(request.path)
         if name is None:
             probe = self.probes.get(request.path)

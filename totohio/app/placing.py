@@ -41,6 +41,7 @@ class Place:
         key: A secret that they share.
         listen: The descriptor of the socket on which it serves.
         remote: That of the socket on which it takes events of other hosts; -1 for none.
+        lend: That of the socket on which it lends objects; -1 for none.
         control: That of the connection with the supervisor.
     """
 
@@ -52,6 +53,7 @@ class Place:
     key: str
     listen: int
     remote: int
+    lend: int
     control: int
 
     def text(self) -> str:

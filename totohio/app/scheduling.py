@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from totohio.app.dispatching import Dispatcher
 from totohio.app.sending import Sender
@@ -12,6 +12,9 @@ from totohio.base.errors import ERROR_TIMED_OUT
 from totohio.core.invoking import RESUMES
 from totohio.net.serving import Server, ServerDoer
 from totohio.work import queues
+
+if TYPE_CHECKING:
+    from totohio.app.lending import LendingDoer
 
 logger = logging.getLogger("totohio")
 
@@ -75,6 +78,7 @@ class TotoDoer(DoDoer):
         poller: What a `PollingDoist` waits in for it.
         draining: It takes no new connections and ends when the last reply is sent.
         entered: Called once it listens, if anybody wants to know.
+        lending: Lends objects; None where none are lent.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class TotoDoer(DoDoer):
         self.drain_timeout = drain_timeout
         self.draining = False
         self.entered: Callable[[], None] | None = None
+        self.lending: LendingDoer | None = None
         self._asked: str | None = None
         self._gently = False
         self._end: float | None = None
@@ -202,11 +207,13 @@ class TotoDoer(DoDoer):
             self._impatient = tyme + min(PATIENCE, self.drain_timeout)
             self.dispatcher.replier.retiring = True
             self.dispatcher.events.teller.retire()
+            if self.lending is not None:
+                self.lending.retire()
             if self._gently:
                 self.server.refuse()
             else:
                 self.server.retire()
-        if self._idle(tyme) and self.dispatcher.events.teller.rest():
+        if self._idle(tyme) and self.dispatcher.events.teller.rest() and (not self.lending or self.lending.rest()):
             return True
         if tyme >= self._end:
             logger.warning("drained for %g seconds; what is still being answered is given up", self.drain_timeout)

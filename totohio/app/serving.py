@@ -92,6 +92,16 @@ class TotoServer:
         scheme = "https" if self.built.server.secured else "http"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
+    @property
+    def remote_url(self) -> str | None:
+        """Where it lends objects once it has been entered: ``totohio://127.0.0.1:8890``; None where it does not."""
+        lending = self.built.lending
+        if lending is None:
+            return None
+        host, port = lending.server.servant.ha[:2]
+        scheme = "totohio+tls" if lending.server.secured else "totohio"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
     def drain(self) -> None:
         """Stop accepting, answer what is in flight, then end; for any thread and for signal handlers."""
         if self._built is None:

@@ -15,6 +15,7 @@ from typing import Literal
 from totohio.app.events import EVENTS, STREAMS, Events
 from totohio.app.options import FIELDS, FILE, FUNCTION, LINE, MODULE, ORIGIN, ROOT, Option, option
 from totohio.app.processes import PROCESSES, Processes
+from totohio.app.remote import REMOTE, Remote
 from totohio.app.security import COOKIES, PASSWORDS, SESSIONS, SIGNATURES, STORES, Security
 from totohio.app.sockets import SOCKETS, Sockets
 
@@ -42,6 +43,7 @@ ORDER = (
     EVENTS,
     STREAMS,
     SOCKETS,
+    REMOTE,
     LIMITS,
     TIMEOUTS,
     PROCESSES,
@@ -51,7 +53,7 @@ ORDER = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Security, Events, Sockets, Processes):
+class Settings(Security, Events, Sockets, Remote, Processes):
     """The options of one server; make it with `totohio.app.configuring.load`, which validates.
 
     Attributes:

@@ -87,6 +87,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._listeners: list[socket.socket] = []
         self._remotes: list[socket.socket] = []
+        self._lenders: list[socket.socket] = []
         self._folder = ""
         self._key = ""
         self._numbers = 0
@@ -117,6 +118,9 @@ class Supervisor:
             for slot in range(self._count):
                 port = settings.event_port + slot if settings.event_port else 0
                 self._remotes += listeners((settings.event_host, port), count=1, backlog=settings.backlog)
+        if settings.remote_enabled:
+            place = (settings.remote_host, settings.remote_port)
+            self._lenders = listeners(place, count=self._count, backlog=settings.backlog)
         self._folder = tempfile.mkdtemp(prefix="totohio-", dir=os.environ.get("XDG_RUNTIME_DIR") or None)
         self._key = self._minter.token()
         before = {number: signal.signal(number, self._note) for number in SIGNALS}
@@ -210,9 +214,9 @@ class Supervisor:
             worker.due = end
 
     def _close(self) -> None:
-        for sock in {*self._listeners, *self._remotes}:
+        for sock in {*self._listeners, *self._remotes, *self._lenders}:
             sock.close()
-        self._listeners, self._remotes = [], []
+        self._listeners, self._remotes, self._lenders = [], [], []
 
     # ------------------------------------------------------------ workers
 
@@ -222,8 +226,9 @@ class Supervisor:
         ours.setblocking(False)
         number = self._numbers
         self._numbers += 1
-        listen = self._listeners[slot]
-        remote = self._remotes[slot] if self._remotes else None
+        listen, remote, lend = (
+            socks[slot].fileno() if socks else -1 for socks in (self._listeners, self._remotes, self._lenders)
+        )
         events = os.path.join(self._folder, f"events-{number}.sock")
         place = Place(
             number=number,
@@ -232,11 +237,12 @@ class Supervisor:
             events=events,
             siblings=tuple(worker.events for worker in self.workers if worker.state == "serving"),
             key=self._key,
-            listen=listen.fileno(),
-            remote=remote.fileno() if remote is not None else -1,
+            listen=listen,
+            remote=remote,
+            lend=lend,
             control=theirs.fileno(),
         )
-        descriptors = [place.listen, place.control, *([place.remote] if remote is not None else [])]
+        descriptors = [each for each in (listen, remote, lend, place.control) if each >= 0]
         process = subprocess.Popen(
             self._command,
             pass_fds=descriptors,

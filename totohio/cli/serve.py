@@ -143,6 +143,8 @@ def _work(settings: Settings, place: Place) -> int:
     handed: dict[Address, socket.socket] = {_address(settings): socket.socket(fileno=place.listen)}
     if place.remote >= 0:
         handed[settings.event_host, settings.event_port] = socket.socket(fileno=place.remote)
+    if place.lend >= 0:
+        handed[settings.remote_host, settings.remote_port] = socket.socket(fileno=place.lend)
     server = TotoServer(settings=settings, environment=kernel_environment(handed), place=place)
     _ = server.built
     _tidy()

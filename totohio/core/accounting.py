@@ -30,6 +30,7 @@ from totohio.core.devices import AGENT, Device, added, devices_key
 from totohio.core.devices import read as devices_of
 from totohio.core.devices import record as devices_record
 from totohio.core.ports import VERSION, Hasher, Transaction, Write
+from totohio.core.proving import Proof
 from totohio.core.session import TotoSession
 from totohio.core.sessioning import Sessions, session_key
 
@@ -294,7 +295,7 @@ class Accounts:
         Args:
             unit: Whose request it is.
             user_id: Who somebody says to be.
-            password: What they show for it.
+            password: What they show for it: the password, or a `Proof` that they know it.
             address: From where.
             more: Looks at what else they have to show, tells whether it was there; what it raises is a failure, too.
 
@@ -302,7 +303,7 @@ class Accounts:
             TotoException: 1005, no such user or the wrong password; 1013, too many have failed or are looked at.
             StoreError: It cannot be read.
         """
-        if not isinstance(user_id, str) or not isinstance(password, str):
+        if not isinstance(user_id, str) or not isinstance(password, (str, Proof)):
             raise wrong()
         try:
             user_id = canonical(user_id)
@@ -331,7 +332,7 @@ class Accounts:
             self.throttle.succeeded(unit, user_id, address, shown or not account.totp_on)
         return account
 
-    def _right(self, hashed: str, password: str) -> bool:
+    def _right(self, hashed: str, password: str | Proof) -> bool:
         """Verify a password in a worker thread, for as long where there is none, or where the hash is a weak one."""
         hasher = self.hasher
         right = hasher.verify(hashed or hasher.dummy, password)

@@ -12,9 +12,12 @@ import hashlib
 import hmac
 import re
 import unicodedata
+from typing import Any
 
 import argon2
-from argon2.low_level import Type, hash_secret, verify_secret
+from argon2.low_level import ARGON2_VERSION, Type, hash_secret, verify_secret
+
+from totohio.core.ports import Shown
 
 HASH_SIZE = 32  # bytes
 LONGEST = 1024  # bytes of a password that is hashed; longer ones are nobody's
@@ -49,10 +52,15 @@ class Passwords:
         """
         return self.hash("", DUMMY_SALT)
 
+    def made_up(self, salt: bytes) -> dict[str, Any]:
+        """Say how the hash would be made of a user who does not exist, as `proving.read_hash` does of one who does."""
+        names = {"memory": self._memory, "time": self._time, "lanes": self._parallelism}
+        return {"algorithm": "argon2id", "salt": salt, "size": HASH_SIZE, "version": ARGON2_VERSION, **names}
+
     def hash(self, password: str, salt: bytes) -> str:
         """Give the hash of a password with this salt, 8 bytes at least and never the same twice."""
         return hash_secret(
-            _bytes(password),
+            password_bytes(password),
             salt,
             time_cost=self._time,
             memory_cost=self._memory,
@@ -61,9 +69,11 @@ class Passwords:
             type=Type.ID,
         ).decode("ascii")
 
-    def verify(self, hashed: str, password: str) -> bool:
-        """Tell whether a hash is that of the password; a text that is no hash is nobody's."""
-        data = _bytes(password)
+    def verify(self, hashed: str, password: "str | Shown") -> bool:
+        """Tell whether a hash is that of the password or of what was shown for it; what is no hash is nobody's."""
+        if not isinstance(password, str):
+            return password.holds(hashed)
+        data = password_bytes(password)
         if hashed.startswith("$p5k2$"):
             return _verify_toto(hashed, data) or _verify_toto(hashed, password.encode("utf-8", "surrogatepass"))
         if not hashed.startswith("$argon2id$"):
@@ -92,7 +102,7 @@ class Passwords:
             return False
 
 
-def _bytes(password: str) -> bytes:
+def password_bytes(password: str) -> bytes:
     """The bytes of a password that are hashed: however its letters are composed, it is the same password."""
     # What is too long however it is composed is left as it is: composing takes the square of the number of marks in a
     # row, and holds up all threads meanwhile.

@@ -93,3 +93,24 @@ def too_many(seconds: float, text: str = "Too many attempts have failed; try aga
     error = TotoException(ERROR_TOO_MANY_REQUESTS, text)
     error.retry_after = round(seconds, 3)  # type: ignore[attr-defined]
     return error
+
+
+class Allowance:
+    """How many requests may come: so many a second, and as many at once when there were none for a second."""
+
+    __slots__ = ("_last", "_left", "_rate")
+
+    def __init__(self, rate: float, tyme: float) -> None:
+        """Set it up, for ``rate`` requests a second, from a tyme on."""
+        self._rate = rate
+        self._left = max(1.0, rate)
+        self._last = tyme
+
+    def take(self, tyme: float) -> bool:
+        """Tell whether one may come now, and count it if so."""
+        self._left = min(max(1.0, self._rate), self._left + (tyme - self._last) * self._rate)
+        self._last = tyme
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True

@@ -104,6 +104,13 @@ class Store(Protocol):
         """
 
 
+class Shown(Protocol):
+    """What somebody has shown in place of a password."""
+
+    def holds(self, hashed: str) -> bool:
+        """Tell whether only who knows the password of this hash can have made it."""
+
+
 class Hasher(Protocol):
     """Makes and verifies hashes of passwords; see `hashing.Passwords`."""
 
@@ -114,7 +121,7 @@ class Hasher(Protocol):
     def hash(self, password: str, salt: bytes) -> str:
         """Give the hash of a password."""
 
-    def verify(self, hashed: str, password: str) -> bool:
+    def verify(self, hashed: str, password: str | Shown) -> bool:
         """Tell whether a hash is that of the password."""
 
     def outdated(self, hashed: str) -> bool:

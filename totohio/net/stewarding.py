@@ -167,7 +167,7 @@ class Steward(serving.Steward):  # type: ignore[misc]
             outs.append(data)
             if more or self.server.gathered is not None:
                 self.advance()
-            else:  # as it mostly is where a reply comes later
+            else:
                 self.dispense()
         elif len(data) < LARGE:
             self._outs.append(data)
@@ -178,11 +178,14 @@ class Steward(serving.Steward):  # type: ignore[misc]
 
     def upgrade(self, data: bytes, party: Party) -> None:
         """Send the reply that ends HTTP on this connection: from now on what comes is the party's."""
+        self.adopt(party)
+        self.write(data)
+
+    def adopt(self, party: Party) -> None:
+        """Have all that comes be the party's."""
         self._upgraded = Upgraded(party)
         self.requestant = cast(Requestant, self._upgraded)
-        self.waited = True
-        self.exchange = party
-        self.write(data)
+        self.waited, self.exchange = True, party
 
     def hold(self, paused: bool) -> None:
         """Read nothing for now from a peer that was upgraded, or read again."""

@@ -29,6 +29,15 @@ class Framer:
         """Take bytes that have come."""
         self._received += data
 
+    def take(self, count: int) -> bytes | None:
+        """Take out so many bytes, whatever they are; None when there are not as many yet."""
+        received = self._received
+        if len(received) < count:
+            return None
+        data = bytes(received[:count])
+        del received[:count]
+        return data
+
     def next(self) -> bytes | None:
         """Take out the next frame; None when none is there as a whole.
 

@@ -1,0 +1,201 @@
+"""Connections that carry sessions in which objects are lent: plain ones, and WebSockets."""
+
+from typing import TYPE_CHECKING
+
+from totohio.app.handling import TotoHandler
+from totohio.app.settings import Settings
+from totohio.base.errors import ERROR_TOO_MANY_REQUESTS, TotohioError
+from totohio.net.stewarding import Steward
+from totohio.remote.conversing import DisconnectedError
+from totohio.wire.framing import frame
+from totohio.wire.requesting import Request
+from totohio.wire.upgrading import GOING_AWAY, UNSUPPORTED, Channel
+
+if TYPE_CHECKING:
+    from totohio.app.dispatching import Dispatcher
+    from totohio.app.lending import LendingHouse
+
+
+class Connection:
+    """A connection that carries a session: what the Steward hands its bytes to."""
+
+    framed = True
+
+    def __init__(self, house: "LendingHouse", steward: Steward, address: str) -> None:
+        """Begin a session.
+
+        Raises:
+            TotohioError: There are too many.
+        """
+        self._house = house
+        self._steward = steward
+        self._outs: list[bytes] | None = None  # while requests are carried out
+        self._gone = False
+        self._waiting = False
+        self._session = house.begin(self, address=address, framed=self.framed)
+
+    # ------------------------------------------------------------ what the Steward tells
+
+    def received(self, data: bytes) -> None:
+        """Bytes have come."""
+        self._session.feed(data)
+        self.resume()
+
+    def lost(self) -> None:
+        """The peer has left, or sends no more."""
+        self._gone = True
+        self._session.end(DisconnectedError("the client has left"))
+        if not self._steward.closed:
+            self._steward.close()
+
+    # ------------------------------------------------------------ for the house
+
+    def resume(self) -> None:
+        """Carry out what has come; the replies leave together."""
+        if self._gone:
+            return
+        self._outs = []
+        more = self._session.handle()
+        outs, self._outs = self._outs, None
+        self._house.heard(self._session)
+        if outs and not self._gone:
+            self._write(outs)
+        if self._session.closed is not None:
+            self._depart()
+            return
+        if more and not self._waiting:
+            self._house.resumes.append(self)
+        if self._steward.remoter.pending > self._steward.server.bounds.max_write_buffer:
+            self.pause()
+
+    def pause(self) -> None:
+        """Read no more until the peer reads."""
+        if not self._waiting:
+            self._waiting = True
+            self._steward.hold(True)
+
+    def drained(self) -> None:
+        """The peer has read."""
+        if self._waiting and not self._gone:
+            self._waiting = False
+            self._steward.hold(False)
+            self._house.resumes.append(self)
+
+    # ------------------------------------------------------------ for the session
+
+    def send(self, data: bytes) -> None:
+        """Send a message."""
+        if self._outs is not None:
+            self._outs.append(data)
+        elif not self._gone:
+            self._write([data])
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._outs is None:
+            self._depart()
+
+    def _write(self, messages: list[bytes]) -> None:
+        self._steward.write(b"".join(map(frame, messages)))
+
+    def _depart(self) -> None:
+        if not self._gone:
+            self._gone = True
+            self._steward.depart(b"")
+
+
+class SocketConnection(Connection):
+    """A WebSocket that carries a session: each message is a frame's."""
+
+    framed = False
+
+    def __init__(self, house: "LendingHouse", steward: Steward, address: str, channel: Channel) -> None:
+        super().__init__(house, steward, address)
+        self._channel = channel
+
+    def received(self, data: bytes) -> None:
+        """Bytes have come."""
+        for kind, payload in self._channel.receive(data):
+            if kind == "binary":
+                self._session.feed(payload)
+            elif kind == "text":
+                self._channel.close(UNSUPPORTED, "messages are binary here")
+        self.resume()
+        self._flush()
+
+    def _write(self, messages: list[bytes]) -> None:
+        for message in messages:
+            self._channel.send_binary(message)
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._gone:
+            return
+        data = self._channel.take()
+        if self._channel.over():
+            self._gone = True
+            self._session.end(DisconnectedError("the client has closed the connection"))
+            self._steward.depart(data)
+        elif data:
+            self._steward.write(data)
+
+    def _depart(self) -> None:
+        if not self._gone:
+            self._gone = True
+            if not self._channel.closed:
+                self._channel.close(GOING_AWAY, "the session has ended")
+            self._steward.depart(self._channel.take())
+
+
+class LendingSteward(Steward):
+    """A connection that never speaks HTTP."""
+
+    house: "LendingHouse"
+
+    def open(self) -> None:
+        """Begin."""
+        super().open()
+        ca = self.remoter.ca
+        try:
+            connection = Connection(self.house, self, ca[0] if isinstance(ca, tuple) else "")
+        except TotohioError:
+            self.close()
+            return
+        self.adopt(connection)
+
+
+class LendingSockets:
+    """Begins sessions over WebSockets."""
+
+    def __init__(self, house: "LendingHouse", dispatcher: "Dispatcher", settings: Settings) -> None:
+        self._house = house
+        self._dispatcher = dispatcher
+        self._path = settings.remote_path
+        self._max_size = settings.remote_max_frame
+
+    def takes(self, request: Request) -> bool:
+        """Tell whether a request asks for such a WebSocket."""
+        return request.path == self._path
+
+    def begin(self, handler: TotoHandler, request: Request) -> None:
+        """Answer it: with a WebSocket, or with what is wrong. Pages cannot borrow, whatever their origin."""
+        if b"origin" in request.fields:
+            handler.set_status(403)
+            handler.respond(error={"code": 403, "value": "Pages may not connect here."})
+            return
+        channel = Channel(max_size=self._max_size, compression=False)
+        right, reply = channel.open(request)
+        steward = handler._steward
+        retiring = self._dispatcher.replier.retiring
+        if not right or retiring or steward.requestant.begun or steward.requestant.requests:
+            handler.set_status(503 if retiring else 400)
+            handler.respond(error={"code": 400, "value": "This is no request for a WebSocket."})
+            return
+        try:
+            connection = SocketConnection(self._house, steward, request.remote_ip, channel)
+        except TotohioError as error:
+            handler.set_status(503)
+            handler.respond(error={"code": ERROR_TOO_MANY_REQUESTS, "value": str(error)})
+            return
+        handler._finish(0)
+        steward.upgrade(reply, connection)

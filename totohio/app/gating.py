@@ -1,0 +1,81 @@
+"""Who may have objects lent: users of this server, by their passwords or by the sessions that they have over HTTP."""
+
+import hmac
+from typing import TYPE_CHECKING, Any
+
+from totohio.app.admitting import unauthorized
+from totohio.base.clocking import Minter
+from totohio.base.errors import ERROR_FORBIDDEN, ERROR_USER_NOT_FOUND, TotoException
+from totohio.core.account import Account, canonical
+from totohio.core.proving import Proof, read_hash, session_mac, transcript
+
+if TYPE_CHECKING:
+    from totohio.app.keeping import Keeper
+    from totohio.remote.sessions import RemoteSession
+
+NONCE = 16  # bytes, at least, of what a client draws
+SALT = 16  # bytes
+
+
+class Gatekeeper:
+    """Lets users in who show who they are and have the role that is asked for."""
+
+    def __init__(self, keeper: "Keeper", minter: Minter, role: str) -> None:
+        """Set it up.
+
+        Args:
+            keeper: Has the accounts and sessions.
+            minter: Draws what makes up salts of users who do not exist.
+            role: What a user has to be; "" for anything.
+        """
+        self._keeper = keeper
+        self._secret = minter.draw(SALT)
+        self._role = role
+
+    def challenge(self, session: "RemoteSession", user_id: Any, nonce: Any) -> Any:
+        """Give what the user has to answer; one who does not exist is challenged as well."""
+        keeper = self._keeper
+        if not isinstance(user_id, str) or type(nonce) is not bytes or not NONCE <= len(nonce) <= 4 * NONCE:
+            raise TotoException(ERROR_USER_NOT_FOUND, "Invalid user ID or password")
+        session.state = (user_id, nonce)
+        try:
+            account = keeper.accounts.find(keeper.unit(), canonical(user_id))
+        except TotoException:
+            account = None
+        found = read_hash(account.password) if account is not None else None
+        if found is not None:
+            return found[0]
+        salt = hmac.digest(self._secret, user_id.lower().encode("utf-8", "replace"), "sha256")[:SALT]
+        return keeper.hasher.made_up(salt)
+
+    def prove(self, session: "RemoteSession", mac: Any) -> Any:
+        """Let a user in whose answer is right, and show that we know the password's hash, too."""
+        if session.state is None or type(mac) is not bytes:
+            raise TotoException(ERROR_USER_NOT_FOUND, "Invalid user ID or password")
+        (user_id, nonce), session.state = session.state, None
+        keeper = self._keeper
+        proof = Proof(transcript(user_id, session.nonce, nonce), mac)
+        account = keeper.accounts.verify(keeper.unit(), user_id, proof, address=session.address)
+        if account.totp_on:
+            raise TotoException(ERROR_FORBIDDEN, "An account with one-time codes comes in with its HTTP session.")
+        self._look_at(session, account)
+        return [account.user_id, proof.reply]
+
+    def present(self, session: "RemoteSession", session_id: Any, mac: Any) -> Any:
+        """Let a user in whose HTTP session's key has signed our nonce."""
+        keeper = self._keeper
+        unit = keeper.unit()
+        found = keeper.sessions.find(unit, session_id) if isinstance(session_id, str) else None
+        if found is None or not found.user_id or not found.key or type(mac) is not bytes:
+            raise unauthorized()
+        wanted = session_mac(found.key, session.nonce)
+        account = keeper.accounts.find(unit, found.user_id)
+        if not hmac.compare_digest(wanted, mac) or account is None:
+            raise unauthorized()
+        self._look_at(session, account)
+        return [found.user_id, None]
+
+    def _look_at(self, session: "RemoteSession", account: Account) -> None:
+        if self._role and self._role not in account.roles:
+            raise TotoException(ERROR_FORBIDDEN, f"Missing role: {self._role}")
+        session.roles = frozenset(account.roles)

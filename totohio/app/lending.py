@@ -1,0 +1,291 @@
+"""Lends objects to clients: the sessions of a server, their connections, and the Doer that runs them."""
+
+import importlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from totohio.app.conveying import Connection, LendingSteward
+from totohio.app.dispatching import Dispatcher
+from totohio.app.gating import Gatekeeper
+from totohio.app.keeping import Keeper
+from totohio.app.settings import Settings
+from totohio.base.doing import Doer
+from totohio.base.environing import Environment
+from totohio.base.errors import LoadError, SettingsError, TotohioError
+from totohio.base.expiring import Deadlines
+from totohio.base.futures import Future
+from totohio.core.invoking import Lot
+from totohio.core.lending import Exposures, lent_in
+from totohio.core.pausing import Fibers
+from totohio.net.serving import Server
+from totohio.remote.conversing import DisconnectedError
+from totohio.remote.ports import Gate, Policy
+from totohio.remote.sessions import RemoteSession
+
+GREETING = 10.0  # seconds that a client has to say who it is
+NONCE = 16  # bytes
+EXPIRIES = 256  # calls and sessions that are ended in a cycle
+PATIENCE = 600.0  # seconds that a worker thread waits for a client's callback at most
+
+
+class LendingHouse:
+    """All sessions of a server.
+
+    Attributes:
+        lot: Where calls wait.
+        fibers: In which calls run.
+        exposures: What can be reached.
+        gate: Knows who may come in.
+        policy: What a session may have.
+        lent: What everybody is lent, by name.
+        waits: Calls that are under way, by session and number.
+        leases: Sessions, by when they were last heard of.
+        greetings: Those that have not said who they are.
+        timed: Calls are logged.
+        retiring: Sessions end when their calls are done.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Environment,
+        dispatcher: Dispatcher,
+        keeper: Keeper,
+    ) -> None:
+        """Set it up.
+
+        Raises:
+            SettingsError: A module that is to be lent does not exist.
+            LoadError: It raises when it is imported.
+        """
+        self.lot: Lot = dispatcher.lot
+        self.fibers: Fibers = keeper.fibers
+        modules = [_module("remote_modules", name) for name in _names(settings.remote_modules)]
+        self.exposures = Exposures(modules)
+        self.lent: dict[str, Any] = {module.__name__.rpartition(".")[2]: module for module in modules}
+        self.structs: Iterable[type[msgspec.Struct]] = ()
+        self.errors: Iterable[type[BaseException]] = ()
+        if settings.remote_module is not None:
+            found = lent_in(_module("remote_module", settings.remote_module))
+            self.lent |= found.names
+            self.structs, self.errors = found.structs, found.errors
+        self.policy = Policy(
+            max_frame=settings.remote_max_frame,
+            max_references=settings.remote_max_references,
+            max_calls=settings.remote_max_calls,
+            rate=settings.remote_rate,
+            timeout=settings.remote_timeout,
+            lease=settings.remote_lease,
+            exec=settings.remote_exec,
+            exec_role=settings.remote_exec_role,
+        )
+        self.gate: Gate = Gatekeeper(keeper, environment.minter, settings.remote_role)
+        self.waits: Deadlines[tuple[RemoteSession, int]] = Deadlines(settings.remote_timeout)
+        self.leases: Deadlines[RemoteSession] = Deadlines(settings.remote_lease)
+        self.greetings: Deadlines[RemoteSession] = Deadlines(GREETING)
+        self.executions: Deadlines[RemoteSession] = Deadlines(settings.remote_exec_timeout)
+        self.max_sessions = settings.remote_max_sessions
+        self.sessions: dict[RemoteSession, None] = {}
+        self.retiring = False
+        self.resumes: deque[Any] = deque()
+        self._minter = environment.minter
+        self._pool = environment.threads.pool("remote", settings.remote_threads)
+        self._statements = environment.threads.pool("statements", settings.remote_threads)
+        self._here, self._post = dispatcher.here, dispatcher.post
+        self._log, self.timed, self._clock = dispatcher.log, dispatcher.timed, environment.clock
+
+    # ------------------------------------------------------------ for sessions
+
+    def begin(self, carrier: Any, *, address: str, framed: bool) -> RemoteSession:
+        """Begin a session over a connection.
+
+        Raises:
+            TotohioError: There are too many.
+        """
+        if len(self.sessions) >= self.max_sessions:
+            raise TotohioError("there are too many sessions")
+        session = RemoteSession(self, carrier, nonce=self._minter.draw(NONCE), address=address, framed=framed)
+        self.sessions[session] = None
+        self.greetings.set(session, self.lot.tyme)
+        return session
+
+    def heard(self, session: RemoteSession) -> None:
+        """A session has said something."""
+        if session.user_id is not None and session.closed is None:
+            self.greetings.drop(session)
+            self.leases.set(session, self.lot.tyme)
+
+    def done(self, session: RemoteSession) -> None:
+        """A call of a session is done."""
+        if self.retiring and not session.busy():
+            session.end(DisconnectedError("the server goes down"))
+
+    def ended(self, session: RemoteSession) -> None:
+        """A session has ended."""
+        self.sessions.pop(session, None)
+        for deadlines in (self.greetings, self.leases, self.executions):
+            deadlines.drop(session)
+
+    def offload(self, function: Callable[..., Any], /, *args: Any, **kw: Any) -> Future[Any]:
+        """Call a function in a worker thread."""
+        return self._pool.submit(function, *args, **kw)
+
+    def statements(self, session: RemoteSession, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Have a thread carry statements out; a session whose statements take too long is ended."""
+        future = self._statements.submit(function, *args)
+        self.executions.set(session, self.lot.tyme)
+        future.add_done_callback(lambda _: self.executions.drop(session))
+        return future
+
+    def wait(self, future: Future[Any], ask: Callable[[], None]) -> Any:
+        """Have something asked in the cycle, and wait for the answer where the caller stands.
+
+        Raises:
+            DisconnectedError: No answer comes.
+        """
+        if self._here():
+            ask()
+            if not future.done() and not self.fibers.pausable():
+                raise RuntimeError("a callback cannot be waited for here: yield what its later() gives")
+            return self.fibers.wait(future)
+        over = threading.Event()
+        future.add_done_callback(lambda _: over.set())
+        self._post(ask)
+        if not over.wait(PATIENCE):
+            raise DisconnectedError("the client did not answer in time")
+        return future.result()
+
+    def log(self, name: str, code: Any, seconds: float) -> None:
+        """Note a call."""
+        self._log((name, code, seconds, None))
+
+    def monotonic(self) -> float:
+        """Give the seconds of a clock that never steps."""
+        return self._clock.monotonic()
+
+    def describe(self, value: Any) -> tuple[Any, Callable[[], Any]]:
+        """Say what an object is that is lent."""
+        return self.exposures.describe(value)
+
+    # ------------------------------------------------------------ for the Server
+
+    def steward(self, *, remoter: Any, server: Server) -> LendingSteward:
+        """Make what manages a connection."""
+        steward = LendingSteward(remoter=remoter, server=server)
+        steward.house = self
+        return steward
+
+    def drained(self, steward: Any) -> None:
+        """A peer has read what had to wait for it."""
+        if isinstance(steward.exchange, Connection):
+            steward.exchange.drained()
+
+    # ------------------------------------------------------------ for the Doer
+
+    def due(self, tyme: float) -> float:
+        """The tyme at which something has to be done."""
+        if self.resumes:
+            return tyme
+        return min(each.due() for each in (self.waits, self.leases, self.greetings, self.executions))
+
+    def service(self, tyme: float) -> None:
+        """Go on with what was cut short, and end what takes too long."""
+        for _ in range(len(self.resumes)):
+            self.resumes.popleft().resume()
+        if self.waits.due() <= tyme:
+            for session, number in self.waits.take(tyme, EXPIRIES):
+                session.expire(number)
+        for deadlines, text in (
+            (self.greetings, "it did not say who it is"),
+            (self.leases, "nothing was heard of it for too long"),
+            (self.executions, "its statements took too long"),
+        ):
+            if deadlines.due() <= tyme:
+                for session in deadlines.take(tyme, EXPIRIES):
+                    if deadlines is self.leases and session.busy():
+                        deadlines.set(session, tyme)  # it waits for us
+                    else:
+                        session.end(TimeoutError(text))
+
+    def retire(self) -> None:
+        """End each session when its calls are done."""
+        self.retiring = True
+        for session in list(self.sessions):
+            self.done(session)
+
+    def close(self) -> None:
+        """End all sessions."""
+        for session in list(self.sessions):
+            session.end(DisconnectedError("the server goes down"))
+
+
+class LendingDoer(Doer):
+    """Runs what is lent: its connections, and a bounded part of what is due in each cycle."""
+
+    attentive = False
+
+    def __init__(self, house: LendingHouse, server: Server) -> None:
+        super().__init__()
+        self.house = house
+        self.server = server
+
+    def wind(self, tymth: Any) -> None:
+        """Take tyme from another tymist."""
+        super().wind(tymth)
+        self.server.wind(tymth)
+
+    def due(self, tyme: float) -> float:
+        """The tyme at which something is to be done."""
+        return min(self.house.due(tyme), self.server.due(tyme))
+
+    def enter(self, *, temp: bool | None = None) -> None:
+        """Listen.
+
+        Raises:
+            TotohioError: The address is in use, unknown or forbidden.
+        """
+        self.house.retiring = False
+        try:
+            self.server.reopen()
+        except OSError as error:
+            host, port = self.server.servant.ha[:2]
+            raise TotohioError(f"cannot lend objects on {host}:{port}: {error.strerror or error}") from None
+
+    def retire(self) -> None:
+        """Take no more sessions, and end each when its calls are done."""
+        self.server.refuse()
+        self.house.retire()
+
+    def rest(self) -> bool:
+        """Tell whether there is no session any more, and all is sent."""
+        return not self.house.sessions and not any(each.remoter.pending for each in self.server.stewards.values())
+
+    def recur(self, tyme: float) -> bool:
+        """Do what is to be done."""
+        self.server.service()
+        self.house.service(tyme)
+        return False
+
+    def exit(self) -> None:
+        """End all sessions and stop listening."""
+        self.house.close()
+        self.server.close()
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _module(option: str, name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise SettingsError(f"{option}: there is no module {name}") from None
+        raise LoadError(f"{name} cannot be imported", module=name) from error
+    except Exception as error:
+        raise LoadError(f"{name} cannot be imported", module=name) from error

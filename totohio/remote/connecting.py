@@ -1,0 +1,292 @@
+"""The client for programs that wait: ``with totohio.remote.connect(url, user_id=..., password=...) as remote:``.
+
+What is borrowed is used as if it were here; each use waits for its answer. One connection may be used by several
+threads, one after the other.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from totohio.base.clocking import Clock, Minter
+from totohio.base.errors import TotohioError
+from totohio.base.futures import Future
+from totohio.core.proving import answer, session_mac, transcript, welcomed
+from totohio.remote.borrowing import Borrower
+from totohio.remote.carrying import Carrier, open_carrier
+from totohio.remote.conversing import DisconnectedError
+from totohio.remote.proxies import Proxy, target_of
+
+VERSION = 1
+NONCE = 16  # bytes
+TIMEOUT = 60.0  # seconds
+KEEPALIVE = 15.0  # seconds after which a client that says nothing says that it is there
+
+
+class Later:
+    """A call that is under way.
+
+    Attributes:
+        future: Gets what it returns.
+    """
+
+    def __init__(self, remote: "Remote", future: Future[Any]) -> None:
+        self._remote = remote
+        self.future = future
+
+    def __repr__(self) -> str:
+        return f"<Later of {self._remote.url}: {'done' if self.future.done() else 'under way'}>"
+
+    def done(self) -> bool:
+        """Tell whether it is done, after a look at what has come."""
+        self._remote._look()
+        return self.future.done()
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Give what it returns, and wait for that.
+
+        Raises:
+            TimeoutError: It takes longer than so many seconds; it goes on, and may be asked for again.
+            BaseException: Whatever it raises.
+        """
+        return self._remote._await(self.future, timeout, cancel=False)
+
+    def cancel(self) -> None:
+        """Have the server end it where it stands; its result is a CancelledError."""
+        self._remote._cancel(self.future)
+
+
+class Remote:
+    """A session with a server.
+
+    What is lent by name is an attribute: ``remote.math.sqrt(2)``. A name that is also one of its own methods is had
+    with `get`.
+
+    Attributes:
+        url: Where the server is.
+        user_id: Who we are there.
+    """
+
+    def __init__(
+        self, carrier: Carrier, url: str, *, timeout: float, structs: Iterable[Any], errors: Iterable[Any]
+    ) -> None:
+        self.url = url
+        self.user_id: str | None = None
+        self._timeout = timeout
+        self._lock = threading.RLock()
+        self._clock = Clock()
+        self._carrier = carrier
+        self._borrower = Borrower(self, send=carrier.send, structs=structs, errors=errors)
+        self._names: list[str] = []
+        self._found: dict[str, Proxy] = {}
+        self._over = threading.Event()
+        self._spoken = self._clock.monotonic()
+
+    def __repr__(self) -> str:
+        return f"<Remote of {self.user_id or 'nobody'} at {self.url}{' (closed)' if self._borrower.closed else ''}>"
+
+    def __enter__(self) -> "Remote":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._names})
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{self!r} has no {name!r}", name=name, obj=self)
+        return self.get(name)
+
+    # ------------------------------------------------------------ what a session can do
+
+    def get(self, name: str) -> Any:
+        """Give what is lent by a name.
+
+        Raises:
+            AttributeError: Nothing is.
+        """
+        found = self._found.get(name)
+        if found is None:
+            found = self.perform("get", [None, name])
+            if type(found) is Proxy:
+                self._found[name] = found
+        return found
+
+    def dir(self) -> list[str]:
+        """Give the names of what is lent."""
+        self._names = self.perform("dir")
+        return list(self._names)
+
+    def do(self, statements: str) -> None:
+        """Have statements carried out in the session's namespace, where the server allows that."""
+        self._found.clear()
+        self.perform("do", None, [statements])
+
+    def doimport(self, modname: str, attr: str = "") -> Any:
+        """Give a name of a module that is lent, or the module."""
+        return self.perform("import", None, [modname, attr])
+
+    def ping(self) -> float:
+        """Give the seconds that a word to the server and back takes."""
+        start = self._clock.monotonic()
+        self.perform("ping")
+        return self._clock.monotonic() - start
+
+    def later(self, callable_: Any) -> Callable[..., Later]:
+        """Give what calls a proxy or a method without waiting: ``remote.later(remote.math.sqrt)(2).result()``."""
+        target = target_of(callable_)
+
+        def call(*args: Any, **kw: Any) -> Later:
+            with self._lock:
+                return Later(self, self._ask("call", target, args, kw))
+
+        return call
+
+    def close(self) -> None:
+        """End the session; what was borrowed is no more. Twice does no harm."""
+        self._over.set()
+        with self._lock:
+            self._end(DisconnectedError("it was closed"))
+
+    # ------------------------------------------------------------ for proxies
+
+    def perform(self, operation: str, target: Any = None, args: Any = (), kw: Any = None) -> Any:
+        """Have something done, and wait for what it brings.
+
+        Raises:
+            DisconnectedError: The connection is over.
+            TimeoutError: It took too long, and was given up.
+        """
+        with self._lock:
+            return self._await(self._ask(operation, target, args, kw), self._timeout)
+
+    def dropped(self, number: int) -> None:
+        """Nobody uses an object any more; the server is told with what is sent next."""
+        self._borrower.dropped(number)
+
+    # ------------------------------------------------------------ the rest
+
+    def _ask(self, operation: str, target: Any, args: Any, kw: Any) -> Future[Any]:
+        self._spoken = self._clock.monotonic()
+        try:
+            return self._borrower.ask(operation, target, args, kw)
+        except OSError as error:
+            self._end(error)
+            raise DisconnectedError(f"the connection is over: {error}") from error
+
+    def _await(self, future: Future[Any], timeout: float | None, *, cancel: bool = True) -> Any:
+        with self._lock:
+            if not future.done():
+                end = None if timeout is None else self._clock.monotonic() + timeout
+                while not future.done():
+                    left = None if end is None else end - self._clock.monotonic()
+                    if left is not None and left <= 0.0:
+                        if cancel:
+                            self._borrower.forget(future)
+                        raise TimeoutError(f"no answer within {timeout:g} seconds")
+                    self._receive(left)
+        return future.result()
+
+    def _receive(self, seconds: float | None) -> None:
+        try:
+            for message in self._carrier.receive(seconds):
+                self._borrower.take(message)
+        except (OSError, TotohioError, ReferenceError) as error:
+            self._end(error)
+
+    def _look(self) -> None:
+        with self._lock:
+            if self._borrower.closed is None:
+                self._receive(0.0)
+
+    def _cancel(self, future: Future[Any]) -> None:
+        with self._lock:
+            if not future.done():
+                self._borrower.forget(future)
+                future.cancel()
+
+    def _end(self, error: BaseException) -> None:
+        self._borrower.close(error)
+        self._found.clear()
+        with contextlib.suppress(OSError):
+            self._carrier.close()
+
+    def _keep_alive(self, seconds: float) -> None:
+        while not self._over.wait(seconds):
+            if self._clock.monotonic() - self._spoken < seconds or not self._lock.acquire(blocking=False):
+                continue  # somebody says something, or waits for an answer; then the server hears of it
+            try:
+                self._borrower.notify("ping")
+                self._spoken = self._clock.monotonic()
+            except OSError:
+                return
+            finally:
+                self._lock.release()
+
+    def _log_in(self, user_id: str, password: str) -> None:
+        greeting = self.perform("hello", None, [VERSION])
+        nonce = Minter().draw(NONCE)
+        challenge = self.perform("challenge", None, [user_id, nonce])
+        ours, theirs = answer(challenge, password, transcript(user_id, greeting["nonce"], nonce))
+        self._enter(self.perform("prove", None, [ours]), theirs)
+
+    def _present(self, session_id: str, key: str) -> None:
+        greeting = self.perform("hello", None, [VERSION])
+        self._enter(self.perform("present", None, [session_id, session_mac(key, greeting["nonce"])]), None)
+
+    def _enter(self, welcome: Any, proof: bytes | None) -> None:
+        self.user_id, self._names, lease = welcomed(welcome, proof)
+        seconds = min(KEEPALIVE, lease / 3)
+        threading.Thread(target=self._keep_alive, args=(seconds,), name="totohio-remote", daemon=True).start()
+
+
+def connect(
+    url: str,
+    *,
+    user_id: str | None = None,
+    password: str | None = None,
+    session_id: str | None = None,
+    session_key: str | None = None,
+    cafile: str | None = None,
+    timeout: float = TIMEOUT,
+    structs: Iterable[type[msgspec.Struct]] = (),
+    errors: Iterable[type[BaseException]] = (),
+) -> Remote:
+    """Open a session with a server that lends objects.
+
+    Args:
+        url: ``totohio://host:port``, ``totohio+tls://host:port``, or ``ws://host:port/path`` and ``wss://`` over
+            WebSockets.
+        user_id: Who we are; needs ``password``.
+        password: It is not sent.
+        session_id: The id of a session that we have over HTTP, in place of both; needs ``session_key``.
+        session_key: The key of that session, which signs.
+        cafile: A PEM file with the certificates that the server's is checked against; the machine's own by default.
+        timeout: Seconds that an answer may take.
+        structs: Classes of msgspec Structs that go by value; the server has to know them under the same names.
+        errors: Classes of exceptions that arrive as themselves.
+
+    Raises:
+        OSError: The server cannot be reached, or its certificate is wrong.
+        TotoException: 1005, the user or the password is wrong; 1004, the session; 1016, the user has not the role.
+        ValueError: The URL is none, or it is not said who we are.
+    """
+    if (user_id is None or password is None) == (session_id is None or session_key is None):
+        raise ValueError("say who it is: user_id and password, or session_id and session_key")
+    remote = Remote(open_carrier(url, cafile, timeout), url, timeout=timeout, structs=structs, errors=errors)
+    try:
+        if user_id is not None and password is not None:
+            remote._log_in(user_id, password)
+        else:
+            assert session_id is not None
+            assert session_key is not None
+            remote._present(session_id, session_key)
+    except BaseException:
+        remote.close()
+        raise
+    return remote

@@ -1,0 +1,249 @@
+"""The client for those who do not wait: a Doer, whose proxies give Futures.
+
+``result = yield remote.math.sqrt(2)`` in a generator, or ``await`` in a coroutine, of whatever parks them: a method of
+a server, or a script of the simulation.
+"""
+
+import collections
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from totohio.base.doing import Doer
+from totohio.base.environing import Environment, Poller
+from totohio.base.errors import TotohioError
+from totohio.base.futures import Future
+from totohio.core.invoking import Lot
+from totohio.core.proving import answer, session_mac, transcript, welcomed
+from totohio.net.linking import Address, Link
+from totohio.remote.borrowing import Borrower
+from totohio.remote.conversing import DisconnectedError
+from totohio.wire.framing import Framer, frame
+
+VERSION = 1
+NONCE = 16  # bytes
+MAX_FRAME = 1 << 28  # bytes of a message that a server may send us
+KEEPALIVE = 15.0  # seconds of tyme after which a client that says nothing says that it is there
+
+
+class Path:
+    """Names that lead to something a server lends; nothing is asked until it is called, or fetched."""
+
+    __slots__ = ("_names", "_performer")
+
+    def __init__(self, performer: "RemoteDoer", names: tuple[str, ...]) -> None:
+        self._performer = performer
+        self._names = names
+
+    def __repr__(self) -> str:
+        return f"<remote {'.'.join(self._names)} of {self._performer.url}>"
+
+    def __getattr__(self, name: str) -> "Path":
+        if name.startswith("_"):
+            raise AttributeError(f"{self!r} has no {name!r}", name=name, obj=self)
+        return Path(self._performer, (*self._names, name))
+
+    def __call__(self, /, *args: Any, **kw: Any) -> Future[Any]:
+        """Call it; give a Future of what it returns."""
+        return self._performer.perform("call", [None, *self._names], args, kw)
+
+
+class RemoteDoer(Doer):
+    """A session with a server, which it opens when it is entered.
+
+    Attributes:
+        url: Where the server is.
+        user_id: Who we are there; None until the server has said so.
+        remote: What is lent: ``doer.remote.math.sqrt(2)`` gives a Future.
+        ready: A Future that is done when the session is open, or gets why it is not.
+    """
+
+    attentive = False
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        environment: Environment,
+        poller: Poller,
+        user_id: str | None = None,
+        password: str | None = None,
+        session_id: str | None = None,
+        session_key: str | None = None,
+        structs: Iterable[type[msgspec.Struct]] = (),
+        errors: Iterable[type[BaseException]] = (),
+    ) -> None:
+        """Set it up.
+
+        Args:
+            address: Host and port.
+            environment: Its seams to the world.
+            poller: Tells when something has come.
+            user_id: Who we are; needs ``password``.
+            password: It is not sent.
+            session_id: The id of a session that we have over HTTP, in place of both; needs ``session_key``.
+            session_key: The key of that session.
+            structs: Classes of Structs that go by value.
+            errors: Classes of exceptions that arrive as themselves.
+
+        Raises:
+            ValueError: It is not said who we are.
+        """
+        super().__init__()
+        if (user_id is None or password is None) == (session_id is None or session_key is None):
+            raise ValueError("say who it is: user_id and password, or session_id and session_key")
+        self.url = f"totohio://{address[0]}:{address[1]}" if isinstance(address, tuple) else address
+        self.user_id: str | None = None
+        self.ready: Future[None] = Future()
+        self.remote: Any = Path(self, ())
+        self._address = address
+        self._environment = environment
+        self._poller = poller
+        self._who = (user_id, password, session_id, session_key)
+        self._structs, self._errors = list(structs), list(errors)
+        self._borrower: Borrower | None = None
+        self._link: Link | None = None
+        self._framer = Framer(MAX_FRAME)
+        self._outs: collections.deque[bytes] = collections.deque()
+        threads = environment.threads
+        self._ident = threads.ident()
+        self._lot = Lot(here=lambda: threads.ident() == self._ident, wake=poller.wake)
+        self._spoken = 0.0
+        self._seconds = KEEPALIVE
+        self._threads = threads.pool("remote-client", 1)
+
+    # ------------------------------------------------------------ the Doer
+
+    def due(self, tyme: float) -> float:
+        """The tyme at which something is to be said, or connecting is given up."""
+        link = self._link
+        if link is None or link.closed:
+            return math.inf
+        if self._outs and link.connected:
+            return tyme
+        return min(self._lot.due(), link.due, self._spoken + self._seconds)
+
+    def enter(self, *, temp: bool | None = None) -> None:
+        """Connect."""
+        self._ident = self._environment.threads.ident()
+        self._borrower = Borrower(self, send=self._outs.append, structs=self._structs, errors=self._errors)
+        self._framer = Framer(MAX_FRAME)
+        self._link = Link(network=self._environment.network, poller=self._poller, address=self._address, owner=self)
+        self._spoken = self.tyme
+        self._link.open(self.tyme)
+
+    def recur(self, tyme: float) -> bool:
+        """Send what was asked for since the last cycle."""
+        link = self._link
+        assert link is not None
+        link.service(tyme)
+        self._lot.service(tyme)
+        if tyme >= self._spoken + self._seconds and self._borrower is not None:
+            if self.user_id is None:
+                self._fail(TimeoutError("the server does not say whether we may come in"))
+            self._borrower.notify("ping")
+        if self._outs and link.connected and not link.closed:
+            self._spoken = tyme
+            link.send(b"".join(map(frame, self._outs)))
+            self._outs.clear()
+        return False
+
+    def exit(self) -> None:
+        """End the session."""
+        if self._link is not None:
+            self._link.close()
+        self._lot.close()
+        self._fail(DisconnectedError("the client ends"))
+
+    # ------------------------------------------------------------ asking
+
+    def perform(self, operation: str, target: Any = None, args: Any = (), kw: Any = None) -> Future[Any]:
+        """Have something done; give a Future of what it brings."""
+        assert self._borrower is not None
+        return self._borrower.ask(operation, target, args, kw)
+
+    def fetch(self, path: Path) -> Future[Any]:
+        """Give a Future of the value of something that is lent."""
+        return self.perform("get", [None, *path._names])
+
+    def cancel(self, future: Future[Any]) -> None:
+        """Have the server end a call where it stands; its Future is cancelled."""
+        if self._borrower is not None and not future.done():
+            self._borrower.forget(future)
+            future.cancel()
+
+    def dropped(self, number: int) -> None:
+        """Nobody uses an object any more; the server is told with what is sent next."""
+        if self._borrower is not None:
+            self._borrower.dropped(number)
+
+    # ------------------------------------------------------------ what the Link tells
+
+    def opened(self) -> None:
+        """It is connected: say who we are."""
+        user_id, password, session_id, key = self._who
+        if user_id is not None and password is not None:
+            script = self._log_in(user_id, password)
+        else:
+            assert session_id is not None
+            assert key is not None
+            script = self._present(session_id, key)
+        self._lot.run(script, self._entered)
+
+    def received(self, data: bytes) -> None:
+        """The server has said something."""
+        borrower = self._borrower
+        assert borrower is not None
+        try:
+            self._framer.feed(data)
+            while (message := self._framer.next()) is not None:
+                borrower.take(message)
+        except (TotohioError, ReferenceError) as error:
+            self._fail(error)
+
+    def drained(self) -> None:
+        """All is sent."""
+
+    def ended(self) -> None:
+        """The server sends no more."""
+        self._fail(DisconnectedError("the server has closed the connection"))
+
+    def lost(self, error: OSError) -> None:
+        """It broke."""
+        self._fail(error)
+
+    # ------------------------------------------------------------ the rest
+
+    def _log_in(self, user_id: str, password: str) -> Any:
+        greeting = yield self.perform("hello", None, [VERSION])
+        nonce = self._environment.minter.draw(NONCE)
+        challenge = yield self.perform("challenge", None, [user_id, nonce])
+        signed = transcript(user_id, greeting["nonce"], nonce)
+        ours, theirs = yield self._threads.submit(answer, challenge, password, signed)
+        self._enter((yield self.perform("prove", None, [ours])), theirs)
+
+    def _present(self, session_id: str, key: str) -> Any:
+        greeting = yield self.perform("hello", None, [VERSION])
+        mac = session_mac(key, greeting["nonce"])
+        self._enter((yield self.perform("present", None, [session_id, mac])), None)
+
+    def _enter(self, welcome: Any, proof: bytes | None) -> None:
+        self.user_id, _, lease = welcomed(welcome, proof)
+        self._seconds = min(KEEPALIVE, lease / 3)
+
+    def _entered(self, result: Any, error: BaseException | None) -> None:
+        if error is None:
+            self.ready.set_result(None)
+        else:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if self._link is not None:
+            self._link.close()
+        self.user_id = None
+        if self._borrower is not None:
+            self._borrower.close(error)
+        if not self.ready.done():
+            self.ready.set_exception(error)

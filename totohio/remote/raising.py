@@ -1,0 +1,110 @@
+"""Exceptions that cross a connection: as themselves where both ends know the class, else as a `RemoteError`."""
+
+import builtins
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from totohio.base.errors import TotoException, TotohioError
+from totohio.core.lending import ForbiddenError
+from totohio.remote.table import NotLentError, TableFullError
+from totohio.wire.lending import LendingError
+
+LONGEST_TEXT = 4096  # characters of a message
+LONGEST_TRACEBACK = 65536  # and of a traceback, of which the end is kept
+PLAIN = frozenset((type(None), bool, int, float, str, bytes))  # types of arguments that go along
+
+
+class RemoteError(TotohioError):
+    """An exception of a class that is not known here.
+
+    Attributes:
+        name: What its class is called at the other end.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}" if message else name)
+        self.name = name
+
+
+# An exception that says how the interpreter ends is not to end that of the other side.
+BUILTIN: dict[str, type[BaseException]] = {
+    name: kind for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, Exception)
+}
+OURS: dict[str, type[BaseException]] = {
+    kind.__name__: kind for kind in (ForbiddenError, NotLentError, TableFullError, LendingError)
+}
+
+
+def describe_error(error: BaseException, known: Mapping[str, type[BaseException]]) -> list[Any]:
+    """Give the payload of an exception, which has nothing in it but what can be sent.
+
+    Args:
+        error: The exception.
+        known: The classes that are registered.
+    """
+    kind = type(error)
+    name = kind.__name__
+    if name in known and known[name] is not kind:
+        name = kind.__qualname__
+    try:
+        text = _sendable(str(error)[:LONGEST_TEXT])
+        lines = _sendable("".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:])
+    except Exception:  # it cannot say what it is
+        text, lines = "", ""
+    if isinstance(error, TotoException):
+        return ["TotoException", text, lines, [error.value if _plain(error.value) else text], _code(error)]
+    args = list(error.args) if all(map(_plain, error.args)) else None
+    return [name, text, lines, args, None]
+
+
+def _code(error: TotoException) -> int | str:
+    return error.code if type(error.code) in (int, str) else str(error.code)
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _plain(value: Any) -> bool:
+    """Tell whether an argument goes along: a small scalar."""
+    if type(value) is str:
+        return len(value) <= LONGEST_TEXT and _sendable(value) == value
+    return (
+        type(value) in PLAIN
+        and (type(value) is not int or value.bit_length() < 64)
+        and (type(value) is not bytes or len(value) <= LONGEST_TEXT)
+    )
+
+
+def made_error(payload: Any, known: Mapping[str, type[BaseException]]) -> BaseException:
+    """Make an exception of a payload; its ``remote_traceback`` is the text of where it was raised.
+
+    Raises:
+        LendingError: It is none.
+    """
+    match payload:
+        case [str(name), str(message), str(lines), args, (None | int() | str()) as code] if (
+            args is None or type(args) is list
+        ):
+            error = _made(name, message, args, code, known)
+        case _:
+            raise LendingError("an exception that is none")
+    error.remote_traceback = lines  # type: ignore[attr-defined]
+    return error
+
+
+def _made(
+    name: str, message: str, args: list[Any] | None, code: Any, known: Mapping[str, type[BaseException]]
+) -> BaseException:
+    if code is not None:
+        return TotoException(code, args[0] if args else message)
+    kind = known.get(name) or OURS.get(name) or BUILTIN.get(name)
+    if kind is not None:
+        try:
+            error = kind(*(args if args is not None else [message]))
+        except Exception:  # it takes other arguments than it keeps
+            return RemoteError(name, message)
+        if isinstance(error, BaseException):
+            return error
+    return RemoteError(name, message)

@@ -1,0 +1,400 @@
+"""A client's session: what it is lent, and what is done for it.
+
+    greeting      it says who it is; nothing else can be asked
+    open          it asks, in any order and as much at once as it may; it gives us callables, which we may call
+    closed        all that it was lent and all that is done for it is gone
+
+Its methods have the names that SPIRO's session had.
+"""
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from totohio.base.errors import (
+    ERROR_FORBIDDEN,
+    ERROR_SERVER,
+    ERROR_TIMED_OUT,
+    ERROR_TOO_MANY_REQUESTS,
+    TotoException,
+)
+from totohio.base.futures import Future
+from totohio.core.invoking import DEFERRED
+from totohio.core.lending import ForbiddenError, Lent, name_of
+from totohio.core.limiting import Allowance
+from totohio.remote.callbacks import Callback
+from totohio.remote.conversing import Conversation, DisconnectedError
+from totohio.remote.greeting import greet
+from totohio.remote.operating import Operations
+from totohio.remote.ports import Carrier, House
+from totohio.remote.table import NotLentError
+from totohio.wire.framing import Framer, FramingError
+from totohio.wire.lending import LendingError
+
+logger = logging.getLogger("totohio")
+
+GREETING_SIZE = 4096  # bytes of a frame of somebody who has not said who it is
+SLICE = 64  # requests that are carried out in a cycle for one session
+LONGEST_CODE = 1 << 16  # characters of statements
+
+
+class RemoteSession(Conversation):
+    """One client's session.
+
+    Attributes:
+        user_id: Who the client is; None as long as that is not known.
+        roles: What the user is.
+        namespace: What it finds by name: what everybody is lent, and what it has made itself.
+        tyme: The tyme at which it was last heard of.
+        address: Where the client is.
+        nonce: What it has to sign to show who it is.
+        state: What the gate remembers of it.
+    """
+
+    def __init__(self, house: House, carrier: Carrier, *, nonce: bytes, address: str = "", framed: bool = True) -> None:
+        """Set it up.
+
+        Args:
+            house: Where it lives.
+            carrier: Its connection.
+            nonce: Random bytes.
+            address: Where the client is.
+            framed: Bytes come in pieces of any size, with a length before each message.
+        """
+        policy = house.policy
+        super().__init__(send=carrier.send, limit=policy.max_references, structs=house.structs, errors=house.errors)
+        self.user_id: str | None = None
+        self.roles: frozenset[str] = frozenset()
+        self.namespace: dict[str, Any] = dict(house.lent)
+        self.nonce = nonce
+        self.address = address
+        self.state: Any = None
+        self.tyme = house.lot.tyme
+        self._house = house
+        self._policy = policy
+        self._carrier = carrier
+        self._framer = Framer(GREETING_SIZE) if framed else None
+        self._messages: list[bytes] = []
+        self._notes: dict[int, tuple[str, float]] = {}  # by the client's number: what is logged when it is done
+        self._calls: dict[int, Any] = {}  # by the client's number: what makes the reply
+        self._allowance = Allowance(policy.rate, self.tyme)
+        names, find = self.namespace, self.table.find
+        self._operations = Operations(exposures=house.exposures, namespace=names, find=find, run=self._run)
+
+    def __repr__(self) -> str:
+        return f"<RemoteSession of {self.user_id or 'somebody'} at {self.address or 'a path'}>"
+
+    # ------------------------------------------------------------ what comes
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes, or a whole message where they come as such."""
+        self.tyme = self._house.lot.tyme
+        if self._framer is None:
+            self._messages.append(data)
+        else:
+            self._framer.feed(data)
+
+    def readbytes(self, count: int) -> bytes | None:
+        """Take out so many bytes of what has come; None when there are not as many yet."""
+        return None if self._framer is None else self._framer.take(count)
+
+    def getRequest(self) -> dict[str, Any] | None:
+        """Take out the next message that has come, decoded; None when there is none.
+
+        Raises:
+            LendingError, FramingError: It is none, or too large.
+        """
+        if self._framer is not None:
+            data = self._framer.next()
+        elif self._messages:
+            data = self._messages.pop(0)
+            if len(data) > (GREETING_SIZE if self.user_id is None else self._policy.max_frame):
+                raise FramingError(f"a message of {len(data)} bytes")
+        else:
+            return None
+        return None if data is None else self._codec.unpack(data)
+
+    def handle(self) -> bool:
+        """Carry out what has come, a bounded slice of it; tell whether there may be more.
+
+        What is no message ends the session.
+        """
+        try:
+            for _ in range(SLICE):
+                if self.closed is not None:
+                    return False
+                message = self.getRequest()
+                if message is None:
+                    return False
+                self.handed(message)
+        except (LendingError, FramingError, ReferenceError) as error:
+            logger.info("remote: %r was ended: %s", self, error)
+            self.end(error)
+            return False
+        return True
+
+    def requested(self, message: dict[str, Any]) -> None:
+        """The client asks for something."""
+        self.executeRequest(message)
+
+    def noticed(self, message: dict[str, Any]) -> None:
+        """The client tells something."""
+        match message:
+            case {"o": "cancel", "a": [int(number)]}:
+                self._cancel(number)
+            case _:
+                super().noticed(message)
+
+    # ------------------------------------------------------------ requests
+
+    def executeRequest(self, request: dict[str, Any]) -> None:
+        """Carry out a request and reply, now or when it is done.
+
+        Raises:
+            LendingError: It has no number of its own.
+        """
+        number = request.get("i")
+        if type(number) is not int or number < 0 or number in self._calls:
+            raise LendingError("a request has a number of its own")
+        if self._house.timed:
+            self._notes[number] = (self._title(request), self._house.monotonic())
+        try:
+            args, kw = request.get("a") or [], request.get("k") or {}
+            if type(args) is not list or type(kw) is not dict:
+                raise LendingError("arguments are a list, and a map by name")
+            if self.user_id is None:
+                result = greet(self, self._house, request.get("o"), args)
+            else:
+                self._admit()
+                result = self._operate(request.get("o"), request.get("t"), args, kw)
+            if type(result) in DEFERRED or self._house.fibers.paused(result):
+                self._park(number, result)
+            else:
+                self.sendReply(number, result)
+        except BaseException as error:  # a lent function may raise SystemExit: that is its own end, not the server's
+            self.sendException(number, error)
+
+    def sendReply(self, number: int, value: Any) -> None:
+        """Send what a request has brought."""
+        self.answer(number, value)
+        if self._notes:
+            self._note(number, 0)
+
+    def sendException(self, number: int, error: BaseException) -> None:
+        """Send what a request has raised: its class, message, and traceback as text."""
+        self.refuse(number, error)
+        if self._notes:
+            self._note(number, error.code if isinstance(error, TotoException) else ERROR_SERVER)
+
+    def allocId(self) -> int:
+        """Give a number that nothing in this session has had."""
+        return self.table.allot()
+
+    def dir(self) -> list[str]:
+        """Give the names in the session's namespace."""
+        return self._operations.dir(None, [], {})
+
+    def do(self, statements: str) -> Future[Any]:
+        """Carry out statements in the session's namespace, in a worker thread.
+
+        Raises:
+            ForbiddenError: This session may not.
+        """
+        policy = self._policy
+        if not policy.exec or policy.exec_role not in self.roles:
+            raise ForbiddenError("statements of yours are not carried out here")
+        if type(statements) is not str or len(statements) > LONGEST_CODE:
+            raise ValueError(f"statements are a text of at most {LONGEST_CODE} characters")
+        return self._house.statements(self, self._execute, compile(statements, f"<remote {self.user_id}>", "exec"))
+
+    def doimport(self, modname: str, attr: str = "") -> Any:
+        """Give a name of a module that is lent, or the module.
+
+        Raises:
+            ForbiddenError: The module is not lent, or has no such name.
+        """
+        module = self._house.exposures.modules.get(modname) if type(modname) is str else None
+        if module is None:
+            raise ForbiddenError(f"no module {modname!r:.100} is lent")
+        return self._house.exposures.get(module, attr) if attr else module
+
+    def sendCallback(self, callbackId: int, args: Any = (), kw: Any = None) -> Future[Any]:
+        """Call a callable of the client; give a Future of what it returns."""
+        return self.ask("call", callbackId, args, kw)
+
+    def wait(self, number: int, args: Any, kw: Any) -> Any:
+        """Call a callable of the client and wait for what it returns, in a fiber or a worker thread."""
+        future: Future[Any] = Future()
+
+        def ask() -> None:
+            try:
+                self.sendCallback(number, args, kw).add_done_callback(done)
+            except Exception as error:
+                future.set_exception(error)
+
+        def done(answered: Future[Any]) -> None:
+            value, error = answered.outcome()
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+
+        return self._house.wait(future, ask)
+
+    # ------------------------------------------------------------ the rest
+
+    def _title(self, request: dict[str, Any]) -> str:
+        """Give the words for a request in the log: what is done, and with what."""
+        target = request.get("t")
+        root, *names = target if type(target) is list and target else (target,)
+        if type(root) is int:
+            try:
+                names.insert(0, name_of(self.table.find(root)))
+            except NotLentError:
+                names = []
+        return f"remote {request.get('o')!s:.20} {'.'.join(map(str, names)):.100}".rstrip()
+
+    def _note(self, number: int, code: Any) -> None:
+        title, began = self._notes.pop(number, ("", 0.0))
+        if title:
+            self._house.log(title, code, self._house.monotonic() - began)
+
+    def enter(self, result: Any) -> Any:
+        """Let the user in whom the gate knows now; give what it is welcomed with."""
+        self.user_id = result[0]
+        if self._framer is not None:
+            self._framer.limit = self._policy.max_frame
+        self._house.heard(self)
+        return [*result, self.dir(), self._policy.lease]
+
+    def _admit(self) -> None:
+        """Count a request.
+
+        Raises:
+            TotoException: 1013, there are too many.
+        """
+        policy = self._policy
+        if self._house.retiring:
+            raise DisconnectedError("the server goes down")
+        if len(self._calls) >= policy.max_calls:
+            raise TotoException(ERROR_TOO_MANY_REQUESTS, f"{policy.max_calls} calls are under way already.")
+        if policy.rate and not self._allowance.take(self._house.lot.tyme):
+            raise TotoException(ERROR_TOO_MANY_REQUESTS, f"More than {policy.rate:g} requests a second.")
+
+    def _operate(self, operation: Any, target: Any, args: list[Any], kw: dict[str, Any]) -> Any:
+        operate = self._operations.by_name.get(operation)
+        if operate is not None:
+            return operate(target, args, kw)
+        match operation, args:
+            case "do", [statements]:
+                return self.do(statements)
+            case "import", [modname, attr]:
+                return self.doimport(modname, attr)
+            case "alloc", []:
+                return self.allocId()
+            case "ping", []:
+                return None
+            case _:
+                raise LendingError(f"there is no operation {operation!r:.40} with such arguments")
+
+    def _run(self, mark: Lent, function: Callable[..., Any], args: list[Any], kw: dict[str, Any]) -> Any:
+        """Call a function, as it is marked: in the cycle, where it may pause, or in a worker thread.
+
+        Raises:
+            TotoException: 1016, the user has not the role for it.
+        """
+        house = self._house
+        if mark.roles:
+            missing = [role for role in mark.roles if role not in self.roles]
+            if missing:
+                raise TotoException(ERROR_FORBIDDEN, f"Missing role: {', '.join(missing)}")
+        if mark.thread:
+            return house.offload(function, *args, **kw)
+        if kw:
+            return house.fibers.call(functools.partial(function, *args, **kw))
+        return house.fibers.call(function, *args)
+
+    def _execute(self, code: Any) -> None:
+        before = set(self.namespace)
+        try:
+            exec(code, self.namespace)
+        finally:
+            self._operations.free |= {name for name in set(self.namespace) - before if not name.startswith("_")}
+
+    def _park(self, number: int, result: Any) -> None:
+        def done(value: Any, error: BaseException | None) -> None:
+            if self._calls.pop(number, None) is None:
+                return
+            self._house.waits.drop((self, number))
+            if error is None:
+                self.sendReply(number, value)
+            else:
+                self.sendException(number, error)
+            self._house.done(self)
+
+        self._calls[number] = _BEGUN
+        self._house.waits.set((self, number), self._house.lot.tyme)
+        run = self._house.lot.run(result, done)
+        if run is not None:
+            self._calls[number] = run
+
+    def _cancel(self, number: int) -> None:
+        run = self._calls.pop(number, None)
+        if run is not None:
+            self._house.waits.drop((self, number))
+            run.close()
+
+    def expire(self, number: int) -> None:
+        """A call takes too long."""
+        run = self._calls.pop(number, None)
+        if run is not None:
+            run.close()
+            self.sendException(number, TotoException(ERROR_TIMED_OUT, "The call took too long."))
+            self._house.done(self)
+
+    def busy(self) -> bool:
+        """Tell whether calls are under way."""
+        return bool(self._calls)
+
+    # ------------------------------------------------------------ references
+
+    def borrowed(self, value: Any) -> int | None:
+        """Give the number of a callable of the client."""
+        return value.number if type(value) is Callback and value.session is self else None
+
+    def describe(self, value: Any) -> tuple[Any, Callable[[], Any]]:
+        """Say what an object is that is lent."""
+        return self._house.describe(value)
+
+    def stand_in(self, number: int, description: Any) -> Callback:
+        """Make what stands for a callable of the client."""
+        name = description.get("name") if type(description) is dict else None
+        return Callback(self, number, name[:100] if type(name) is str else "?")
+
+    # ------------------------------------------------------------ the end
+
+    def end(self, error: BaseException) -> None:
+        """End it: everything made for it is gone, callbacks fail, and calls are ended where they stand."""
+        if self.closed is not None:
+            return
+        calls, self._calls = self._calls, {}
+        self.close(error)
+        self.namespace.clear()
+        self._messages.clear()
+        self._notes.clear()
+        for number, run in calls.items():
+            self._house.waits.drop((self, number))
+            run.close()
+        self._carrier.close()
+        self._house.ended(self)
+
+
+class _Begun:
+    """Stands for a call that is just being started."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+_BEGUN = _Begun()

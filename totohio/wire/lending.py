@@ -1,0 +1,230 @@
+"""What goes over the wire between two that lend each other objects: MessagePack maps whose values are values or leases.
+
+By value go None, booleans, integers of any size, floats, texts, bytes, lists, tuples, dicts, sets, dates and times,
+decimals and registered Structs. Anything else goes as a reference: one extension type, which the two ends fill and
+read. One more is for exceptions. Nothing is made of what comes but these types, whatever the bytes are: that is why
+there is no pickle.
+
+    code   payload
+    1      reference: what the end that lends it says of it
+    2      exception: [name, message, traceback, arguments, the code of an error of ours]
+    3      tuple            4  set            5  frozenset        (their items)
+    6      datetime         7  date           8  time             (ISO 8601)
+    9      timedelta        (days, seconds, microseconds)
+    10     Decimal          (its text)
+    11     integer of more than 64 bits      (big-endian, signed)
+    12     Struct           [its registered name, its fields as a map]
+"""
+
+import datetime
+import decimal
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgpack
+import msgspec
+
+from totohio.base.errors import TotohioError
+
+REFERENCE, EXCEPTION, TUPLE, SET, FROZENSET, DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, INTEGER, STRUCT = range(1, 13)
+
+DEPTH = 64  # how deep values may be nested in each other
+INTEGER_SIZE = 1024  # bytes of an integer
+DECIMAL_SIZE = 1024  # characters of a decimal
+SMALL = 512  # bytes that a packer begins with; msgpack's own 262,144 are a system call each time
+
+
+class LendingError(TotohioError):
+    """Bytes that are no message, or a value that cannot be sent."""
+
+
+class Codec:
+    """Writes and reads the messages of one connection.
+
+    Attributes:
+        structs: The classes of msgspec Structs that go by value, by the names that both ends know them by.
+    """
+
+    def __init__(
+        self,
+        *,
+        lend: Callable[[Any], Any],
+        borrow: Callable[[Any], Any],
+        raised: Callable[[BaseException], Any],
+        caught: Callable[[Any], BaseException],
+        structs: Iterable[type[msgspec.Struct]] = (),
+    ) -> None:
+        """Set it up.
+
+        Args:
+            lend: Gives the payload of the reference to an object that does not go by value; what it raises ends the
+                packing.
+            borrow: Makes of such a payload, as it was read, what stands for the object; what it raises ends the
+                reading.
+            raised: Gives the payload of an exception.
+            caught: Makes of such a payload, as it was read, the exception.
+            structs: Classes that go by value.
+
+        Raises:
+            ValueError: Two of them have the same name.
+        """
+        self.structs: dict[str, type[msgspec.Struct]] = {}
+        for struct in structs:
+            if self.structs.setdefault(struct.__name__, struct) is not struct:
+                raise ValueError(f"two Structs are named {struct.__name__}")
+        self._known = frozenset(self.structs.values())
+        self._lend = lend
+        self._borrow = borrow
+        self._raised = raised
+        self._caught = caught
+        self._depth = 0
+        self._packer = self._new_packer()
+
+    # ------------------------------------------------------------ writing
+
+    def pack(self, message: dict[str, Any]) -> bytes:
+        """Give the bytes of a message.
+
+        Raises:
+            LendingError: A value cannot be sent: it is nested too deep, holds itself, or is too large.
+        """
+        self._depth = 0
+        try:
+            data: bytes = self._packer.pack(message)
+        except (ValueError, OverflowError, RecursionError, UnicodeEncodeError) as error:
+            self._packer = self._new_packer()  # it may hold half of it
+            raise LendingError(f"a value cannot be sent: {error}") from None
+        except BaseException:
+            self._packer = self._new_packer()
+            raise
+        return data
+
+    def _new_packer(self) -> Any:
+        return msgpack.Packer(default=self._default, strict_types=True, buf_size=SMALL)
+
+    def _inner(self, value: Any) -> bytes:
+        """Pack a value within another: a packer cannot be asked while it works."""
+        self._depth += 1
+        if self._depth > DEPTH:
+            raise LendingError(f"a value cannot be sent: it is nested more than {DEPTH} deep")
+        data: bytes = self._new_packer().pack(value)
+        self._depth -= 1
+        return data
+
+    def _default(self, value: Any) -> Any:
+        kind = type(value)
+        write = _WRITERS.get(kind)
+        if write is not None:
+            code, payload = write(value)
+            return msgpack.ExtType(code, payload if type(payload) is bytes else self._inner(payload))
+        if kind in self._known:
+            fields = {name: getattr(value, name) for name in kind.__struct_fields__}
+            return msgpack.ExtType(STRUCT, self._inner([kind.__name__, fields]))
+        if isinstance(value, BaseException):
+            return msgpack.ExtType(EXCEPTION, self._inner(self._raised(value)))
+        return msgpack.ExtType(REFERENCE, self._inner(self._lend(value)))
+
+    # ------------------------------------------------------------ reading
+
+    def unpack(self, data: bytes) -> dict[str, Any]:
+        """Read a message.
+
+        Raises:
+            LendingError: These bytes are none.
+        """
+        self._depth = 0
+        message = self._unpack(data)
+        if type(message) is not dict:
+            raise LendingError("a message is a map")
+        return message
+
+    def _unpack(self, data: bytes) -> Any:
+        try:
+            return msgpack.unpackb(data, raw=False, strict_map_key=False, ext_hook=self._hook)
+        except LendingError:
+            raise
+        except (ValueError, TypeError, OverflowError, RecursionError, ArithmeticError) as error:
+            raise LendingError(f"bytes that are no message: {error}") from None
+
+    def _hook(self, code: int, payload: bytes) -> Any:
+        read = _READERS.get(code)
+        if read is not None:
+            return read(payload)
+        self._depth += 1
+        if self._depth > DEPTH:
+            raise LendingError(f"a value is nested more than {DEPTH} deep")
+        value = self._unpack(payload)
+        self._depth -= 1
+        if code == REFERENCE:
+            return self._borrow(value)
+        if code == EXCEPTION:
+            return self._caught(value)
+        if code == STRUCT:
+            return self._struct(value)
+        shape = _SHAPES.get(code)
+        if shape is None or type(value) is not list:
+            raise LendingError(f"there is no extension type {code} with such a value")
+        return shape(value)
+
+    def _struct(self, value: Any) -> msgspec.Struct:
+        match value:
+            case [str(name), dict(fields)] if name in self.structs:
+                try:
+                    return msgspec.convert(fields, self.structs[name])
+                except msgspec.ValidationError as error:
+                    raise LendingError(f"no {name}: {error}") from None
+            case _:
+                raise LendingError("a Struct that nobody has registered")
+
+
+def _integer(value: int) -> tuple[int, Any]:
+    size = value.bit_length() // 8 + 1
+    if size > INTEGER_SIZE:
+        raise OverflowError(f"an integer of {size} bytes, where {INTEGER_SIZE} are allowed")
+    return INTEGER, value.to_bytes(size, "big", signed=True)
+
+
+def _read_integer(payload: bytes) -> int:
+    if len(payload) > INTEGER_SIZE:
+        raise LendingError(f"an integer of {len(payload)} bytes, where {INTEGER_SIZE} are allowed")
+    return int.from_bytes(payload, "big", signed=True)
+
+
+def _read_decimal(payload: bytes) -> decimal.Decimal:
+    if len(payload) > DECIMAL_SIZE:
+        raise LendingError(f"a decimal of {len(payload)} characters, where {DECIMAL_SIZE} are allowed")
+    return decimal.Decimal(payload.decode("ascii"))
+
+
+def _timedelta(value: list[Any]) -> datetime.timedelta:
+    match value:
+        case [int(days), int(seconds), int(microseconds)]:
+            return datetime.timedelta(days, seconds, microseconds)
+        case _:
+            raise LendingError("a timedelta has days, seconds and microseconds")
+
+
+_WRITERS: dict[type, Callable[[Any], tuple[int, Any]]] = {
+    int: _integer,  # those that MessagePack has no form for
+    tuple: lambda value: (TUPLE, list(value)),
+    set: lambda value: (SET, list(value)),
+    frozenset: lambda value: (FROZENSET, list(value)),
+    datetime.datetime: lambda value: (DATETIME, value.isoformat().encode()),
+    datetime.date: lambda value: (DATE, value.isoformat().encode()),
+    datetime.time: lambda value: (TIME, value.isoformat().encode()),
+    datetime.timedelta: lambda value: (TIMEDELTA, [value.days, value.seconds, value.microseconds]),
+    decimal.Decimal: lambda value: (DECIMAL, str(value).encode()),
+}
+_READERS: dict[int, Callable[[bytes], Any]] = {
+    INTEGER: _read_integer,
+    DATETIME: lambda payload: datetime.datetime.fromisoformat(payload.decode("ascii")),
+    DATE: lambda payload: datetime.date.fromisoformat(payload.decode("ascii")),
+    TIME: lambda payload: datetime.time.fromisoformat(payload.decode("ascii")),
+    DECIMAL: _read_decimal,
+}
+_SHAPES: dict[int, Callable[[list[Any]], Any]] = {
+    TUPLE: tuple,
+    SET: set,
+    FROZENSET: frozenset,
+    TIMEDELTA: _timedelta,
+}

@@ -324,10 +324,12 @@ def test_all_processes_share_a_unix_socket(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def run(folder: Path, *arguments: str, command: tuple[str, ...] = (), **options: Any) -> "subprocess.Popen[bytes]":
-    """Start a server whose output nobody reads."""
+def run(
+    folder: Path, *arguments: str, command: tuple[str, ...] = (), package: str = "", **options: Any
+) -> "subprocess.Popen[bytes]":
+    """Start a server whose output nobody reads; ``package`` is run when its methods are imported."""
     (folder / "methods").mkdir()
-    (folder / "methods" / "__init__.py").touch()
+    (folder / "methods" / "__init__.py").write_text(package)
     (folder / "methods" / "pid.py").write_text(PID)
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = command or (sys.executable, "-m", "totohio", "serve", "--database", "none", *arguments)
@@ -402,6 +404,47 @@ def test_a_service_manager_may_hand_over_the_socket(tmp_path: Path, count: str) 
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(LONG) == 0
+
+
+LATE = """
+import os, time
+try:
+    os.close(os.open("first", os.O_CREAT | os.O_EXCL))
+except FileExistsError:
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+"""
+
+
+def test_a_signal_while_one_of_them_still_starts_ends_all(tmp_path: Path) -> None:
+    port = free_port()
+    process = run(tmp_path, "--processes", "2", "--port", str(port), package=LATE)
+    try:
+        sock = until(lambda: answered(port), "the first of them answers")
+        sock.sendall(b"POST /pid HTTP/1.1")  # and it has a request to wait for
+        process.send_signal(signal.SIGTERM)
+        (tmp_path / "go").touch()
+        until(lambda: process.poll() is not None or len(children(process.pid)) == 1, "the second has begun and ended")
+        sock.close()
+        assert process.wait(LONG) == 0
+    finally:
+        process.kill()
+
+
+def answered(port: int) -> socket.socket | None:
+    """Give a connection over which a call was answered; None when nobody does."""
+    try:
+        sock = socket.create_connection(("127.0.0.1", port), 1)
+    except OSError:
+        return None
+    try:
+        sock.sendall(b"POST /pid HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}")
+        if sock.recv(65536):
+            return sock
+    except OSError:  # it waits at the one that does not serve yet
+        pass
+    sock.close()
+    return None
 
 
 # ---------------------------------------------------------------- health

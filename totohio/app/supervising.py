@@ -289,7 +289,7 @@ class Supervisor:
                 worker.say(f"sibling {other.events}")
         if self._rolling is not None and self._rolling[0] is worker:
             self._replaced()
-        if not self._opened and self._serving() == self._count:
+        if not self._opened and not self._asked and self._serving() == self._count:
             self._opened = True
             notify(f"READY=1\nSTATUS={self._count} processes serve")
             self._on_open(self._url())

@@ -133,6 +133,11 @@ def keep(thing):
     KEPT.append(thing)
 
 
+@lend
+def kept():
+    return KEPT[-1]
+
+
 @lend(attributes=["name"], settable=["mood"])
 class Cat:
     """A cat."""

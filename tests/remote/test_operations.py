@@ -238,6 +238,29 @@ def test_a_callback_can_be_waited_for_as_a_future(run: Run) -> None:
     run(script)
 
 
+def test_a_callback_is_waited_for_in_a_thread_while_the_session_goes_on(run: Run) -> None:
+    def script(borrower: Borrower) -> Script:
+        assert (yield borrower.call("apply_in_thread", lambda a, b: [a, b], 1, b="x")) == [1, "x"]
+        both = [borrower.begin("apply_in_thread", str, number) for number in range(2)]
+        assert (yield borrower.call("add", 1, 1)) == 2
+        assert [(yield both[0]), (yield both[1])] == ["0", "1"]
+        error = yield from raised(KeyError, lambda: borrower.call("apply_in_thread", lambda: {}["k"]))
+        assert error.args == ("k",)
+
+    run(script)
+
+
+def test_statements_can_wait_for_what_a_client_returns(run: Run) -> None:
+    def script(borrower: Borrower) -> Script:
+        yield borrower.perform("do", None, "def double(callback, n): return callback(n) * 2")
+        assert (yield borrower.call("double", lambda n: n + 1, 4)) == 10
+        yield borrower.call("keep", lambda n: n + 1)
+        yield borrower.perform("do", None, "x = kept()(5)")
+        assert (yield borrower.get("x")) == 6
+
+    run(script, roles=("admin",), **EXEC)
+
+
 def test_the_session_can_call_back_by_number(run: Run) -> None:
     def script(borrower: Borrower) -> Script:
         yield borrower.call("keep", lambda *args, **kw: [list(args), kw])

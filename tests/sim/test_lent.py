@@ -283,7 +283,7 @@ def borrow(world: World, dialer: Dialer, done: list[Any]) -> Script:
     try:
         yield dialer.doer.ready
         for number in range(30):
-            match dice.below(6):
+            match dice.below(7):
                 case 0:
                     assert (yield remote.add(number, 1)) == number + 1
                 case 1:
@@ -294,6 +294,8 @@ def borrow(world: World, dialer: Dialer, done: list[Any]) -> Script:
                 case 3:
                     assert (yield remote.apply_later(lambda n: n + 1, number)) == ["later", number + 1]
                 case 4:
+                    assert (yield remote.apply_in_thread(lambda n: n + 1, number)) == number + 1
+                case 5:
                     results = yield [remote.nap(dice.between(0.0, 1.0)), remote.summed(number)]
                     assert results[1] == sum(range(number))
                 case _:

@@ -1,7 +1,6 @@
 """Lends objects to clients: the sessions of a server, their connections, and the Doer that runs them."""
 
 import importlib
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -93,8 +92,9 @@ class LendingHouse:
         self.retiring = False
         self.resumes: deque[Any] = deque()
         self._minter = environment.minter
-        self._pool = environment.threads.pool("remote", settings.remote_threads)
-        self._statements = environment.threads.pool("statements", settings.remote_threads)
+        self._threads = environment.threads
+        self._pool = self._threads.pool("remote", settings.remote_threads)
+        self._statements = self._threads.pool("statements", settings.remote_threads)
         self._here, self._post = dispatcher.here, dispatcher.post
         self._log, self.timed, self._clock = dispatcher.log, dispatcher.timed, environment.clock
 
@@ -152,10 +152,8 @@ class LendingHouse:
             if not future.done() and not self.fibers.pausable():
                 raise RuntimeError("a callback cannot be waited for here: yield what its later() gives")
             return self.fibers.wait(future)
-        over = threading.Event()
-        future.add_done_callback(lambda _: over.set())
         self._post(ask)
-        if not over.wait(PATIENCE):
+        if not self._threads.wait(future, PATIENCE):
             raise DisconnectedError("the client did not answer in time")
         return future.result()
 

@@ -107,6 +107,9 @@ class Threads(Protocol):
     def ident(self) -> int:
         """Tell which thread calls: a number that no other living thread of this world has."""
 
+    def wait(self, future: Future[Any], seconds: float) -> bool:
+        """Wait, in one of these threads, until a Future is complete, for so long at most; tell whether it is."""
+
     def pool(self, name: str, size: int, idle_timeout: float = 60.0) -> Pool:
         """Make a pool of at most ``size`` threads that end after ``idle_timeout`` seconds without work."""
 

@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from itertools import count
-from threading import TIMEOUT_MAX, Condition, Lock, Thread, get_ident, local
+from threading import TIMEOUT_MAX, Condition, Event, Lock, Thread, get_ident, local
 from typing import Any
 
 from totohio.base import doing, environing
@@ -145,6 +145,12 @@ class KernelThreads:
         self.deliver: Callable[..., object] = post or _call
 
     ident = staticmethod(get_ident)  # tells which thread calls
+
+    def wait(self, future: Future[Any], seconds: float) -> bool:
+        """Wait, in one of these threads, until a Future is complete; tell whether it is."""
+        over = Event()
+        future.add_done_callback(lambda _: over.set())
+        return over.wait(seconds)
 
     def pool(self, name: str, size: int, idle_timeout: float = IDLE_TIMEOUT) -> "KernelPool":
         """Make a pool of at most ``size`` threads that end after ``idle_timeout`` seconds without work.

@@ -15,7 +15,7 @@ from totohio.base.doing import Doer
 from totohio.base.environing import Environment, Poller
 from totohio.base.errors import TotohioError
 from totohio.base.futures import Future
-from totohio.core.invoking import Lot
+from totohio.core.invoking import DEFERRED, Lot
 from totohio.core.proving import answer, session_mac, transcript, welcomed
 from totohio.net.linking import Address, Link
 from totohio.remote.borrowing import Borrower
@@ -25,7 +25,28 @@ from totohio.wire.framing import Framer, frame
 VERSION = 1
 NONCE = 16  # bytes
 MAX_FRAME = 1 << 28  # bytes of a message that a server may send us
-KEEPALIVE = 15.0  # seconds of tyme after which a client that says nothing says that it is there
+KEEPALIVE = 15.0  # seconds of tyme after which a client that says or hears nothing asks whether the server is there
+SILENCE = 3  # times as long without a word of the server are its end
+
+
+class _Dialed(Borrower):
+    """The end of a client that does not wait: callbacks of its may."""
+
+    lot: Lot
+
+    def returned(self, number: int, result: Any) -> None:
+        """A callable of ours has returned something, or something to wait for."""
+        if type(result) not in DEFERRED:
+            self.answer(number, result)
+            return
+
+        def done(value: Any, error: BaseException | None) -> None:
+            if error is None:
+                self.answer(number, value)
+            else:
+                self.refuse(number, error)
+
+        self.lot.run(result, done)
 
 
 class Path:
@@ -103,14 +124,14 @@ class RemoteDoer(Doer):
         self._poller = poller
         self._who = (user_id, password, session_id, session_key)
         self._structs, self._errors = list(structs), list(errors)
-        self._borrower: Borrower | None = None
+        self._borrower: _Dialed | None = None
         self._link: Link | None = None
         self._framer = Framer(MAX_FRAME)
         self._outs: collections.deque[bytes] = collections.deque()
         threads = environment.threads
         self._ident = threads.ident()
         self._lot = Lot(here=lambda: threads.ident() == self._ident, wake=poller.wake)
-        self._spoken = 0.0
+        self._spoken = self._heard = self._pinged = 0.0  # tymes
         self._seconds = KEEPALIVE
         self._threads = threads.pool("remote-client", 1)
 
@@ -123,15 +144,16 @@ class RemoteDoer(Doer):
             return math.inf
         if self._outs and link.connected:
             return tyme
-        return min(self._lot.due(), link.due, self._spoken + self._seconds)
+        return min(self._lot.due(), link.due, self._alarm())
 
     def enter(self, *, temp: bool | None = None) -> None:
         """Connect."""
         self._ident = self._environment.threads.ident()
-        self._borrower = Borrower(self, send=self._outs.append, structs=self._structs, errors=self._errors)
+        self._borrower = _Dialed(self, send=self._outs.append, structs=self._structs, errors=self._errors)
+        self._borrower.lot = self._lot
         self._framer = Framer(MAX_FRAME)
         self._link = Link(network=self._environment.network, poller=self._poller, address=self._address, owner=self)
-        self._spoken = self.tyme
+        self._spoken = self._heard = self._pinged = self.tyme
         self._link.open(self.tyme)
 
     def recur(self, tyme: float) -> bool:
@@ -140,10 +162,14 @@ class RemoteDoer(Doer):
         assert link is not None
         link.service(tyme)
         self._lot.service(tyme)
-        if tyme >= self._spoken + self._seconds and self._borrower is not None:
+        if tyme >= self._alarm() and not link.closed:
+            self._pinged = tyme
             if self.user_id is None:
                 self._fail(TimeoutError("the server does not say whether we may come in"))
-            self._borrower.notify("ping")
+            elif tyme >= self._heard + SILENCE * self._seconds:
+                self._fail(TimeoutError(f"nothing was heard of the server for {tyme - self._heard:g} seconds"))
+            else:
+                self.perform("ping")
         if self._outs and link.connected and not link.closed:
             self._spoken = tyme
             link.send(b"".join(map(frame, self._outs)))
@@ -194,6 +220,7 @@ class RemoteDoer(Doer):
 
     def received(self, data: bytes) -> None:
         """The server has said something."""
+        self._heard = self.tyme
         borrower = self._borrower
         assert borrower is not None
         try:
@@ -215,6 +242,10 @@ class RemoteDoer(Doer):
         self._fail(error)
 
     # ------------------------------------------------------------ the rest
+
+    def _alarm(self) -> float:
+        """The tyme at which the server is asked whether it is there, or given up."""
+        return max(min(self._spoken, self._heard), self._pinged) + self._seconds
 
     def _log_in(self, user_id: str, password: str) -> Any:
         greeting = yield self.perform("hello", None, [VERSION])

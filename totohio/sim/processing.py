@@ -21,7 +21,7 @@ from totohio.work.queues import beforehand
 
 if TYPE_CHECKING:
     from totohio.sim.hosting import Host
-    from totohio.sim.stores.blocking import Thread
+    from totohio.sim.working import Thread
 
 Boot = Callable[["Process"], list[Any]]
 """Makes the Doers of a process: called with it each time it starts."""

@@ -9,8 +9,8 @@ from greenlet import getcurrent
 from tests.sim.keepers import keeper, told
 from totohio.sim import World
 from totohio.sim.hosting import Host
-from totohio.sim.stores.blocking import BlockingPool, BlockingThreads, Lock, current
-from totohio.sim.working import SimThreads
+from totohio.sim.stores.blocking import BlockingPool, BlockingThreads, Lock
+from totohio.sim.working import SimThreads, current
 
 
 def threads(host: Host) -> BlockingThreads:

@@ -13,8 +13,8 @@ from totohio.base.clocking import Minter
 from totohio.bus.driving import Batch, Entry, Item, Place, Turn
 from totohio.core.eventing import STAR, compile_pattern
 from totohio.core.ports import VERSION, StoreError, Transaction, Write
-from totohio.sim.stores.blocking import current
 from totohio.sim.stores.redis import SimDriver
+from totohio.sim.working import current
 
 T = TypeVar("T")
 

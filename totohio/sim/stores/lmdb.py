@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, cast
 from totohio.base.environing import Pool
 from totohio.base.futures import Future
 from totohio.core.ports import StoreError, Transaction
-from totohio.sim.stores.blocking import BlockingThreads, Lock, current
+from totohio.sim.stores.blocking import BlockingThreads, Lock
 from totohio.sim.stores.persisting import Ledger
 from totohio.sim.stores.rows import Changes, Rows, pack, unpack
+from totohio.sim.working import current
 
 if TYPE_CHECKING:
     from totohio.sim.disk.filing import SimFiles

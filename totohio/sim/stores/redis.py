@@ -16,9 +16,9 @@ from totohio.base.errors import TotohioError
 from totohio.core.ports import StoreError, Transaction
 from totohio.sim.net.polling import READABLE, WRITABLE, SimPoller
 from totohio.sim.stores.answering import PORT, RedisDoer
-from totohio.sim.stores.blocking import current
 from totohio.sim.stores.framing import Message, frame, frames, question
 from totohio.sim.stores.rows import Rows
+from totohio.sim.working import current
 from totohio.store.driving import outcome
 
 if TYPE_CHECKING:

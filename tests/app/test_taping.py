@@ -12,10 +12,10 @@ import pytest
 from tests.methods import Serve
 from tests.recordings import ended, entries, only, until
 from totohio.app import taping, transcribing
-from totohio.app.building import kernel_environment
 from totohio.base.environing import Environment
 from totohio.base.errors import SettingsError
 from totohio.base.filing import KernelFiles
+from totohio.net.kernel import kernel_environment
 from totohio.wire.transcript import Closed, Missed, Opened, Replied, Requested, Started, Stopped
 
 HELLO = {"hello": "def invoke(handler, parameters):\n    return parameters\n"}

@@ -10,8 +10,8 @@ import pytest
 from tests.net.conftest import MakeWorld
 from tests.net.conversing import CALL, HOLD, answers, await_count, held
 from tests.support import World, request_bytes
-from totohio.app.building import kernel_environment
 from totohio.base.environing import Network
+from totohio.net.kernel import kernel_environment
 from totohio.net.networking import KernelNetwork
 
 

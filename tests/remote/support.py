@@ -15,8 +15,8 @@ from typing import Any
 from tests.processes import LONG, until
 from totohio import PollingDoist, TotoServer
 from totohio import remote as remoting
-from totohio.app.building import kernel_environment
 from totohio.base.clocking import Clock
+from totohio.net.kernel import kernel_environment
 from totohio.remote import Remote, RemoteDoer
 from totohio.sim import World
 from totohio.sim.clients.calling import CallerDoer

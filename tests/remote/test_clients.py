@@ -3,7 +3,6 @@
 import gc
 import re
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,16 +13,12 @@ import trustme
 import websockets.sync.client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.processes import LONG
 from tests.remote.support import PASSWORD, Site, serving
 from tests.servers import free_port
-from totohio import PollingDoist, TotoException
+from totohio import TotoException
 from totohio import remote as remoting
-from totohio.app.building import kernel_environment
 from totohio.base.futures import CancelledError
-from totohio.remote import DisconnectedError, Later, Proxy, Remote, RemoteDoer, RemoteError
-from totohio.sim.clients.calling import CallerDoer
-from totohio.sim.worlding import Script
+from totohio.remote import DisconnectedError, Later, Remote, RemoteError
 
 
 @pytest.fixture
@@ -322,42 +317,19 @@ def test_the_same_is_spoken_over_tls_by_those_who_trust_the_certificate(tmp_path
         site.until(lambda: not site.house.sessions, "all sessions are gone")
 
 
-# ---------------------------------------------------------------- the Doer
-
-
-def test_a_doer_borrows_in_a_program_with_a_doist_of_its_own(site: Site) -> None:
-    environment = kernel_environment()
-    caller = CallerDoer(environment)
-    lending = site.server.built.lending
-    assert lending is not None
-    doer = RemoteDoer(
-        lending.server.servant.ha[:2], environment=environment, poller=caller.poller, user_id="ada", password=PASSWORD
-    )
-    found: list[Any] = []
-
-    def script() -> Script:
-        yield doer.ready
-        tom = yield doer.fetch(doer.remote.tom)
-        assert type(tom) is Proxy
-        results = yield [doer.remote.math.sqrt(4), tom.greet(), doer.remote.apply(lambda n: n + 1, 1)]
-        try:
-            yield doer.remote.fail("zero")
-        except ZeroDivisionError:
-            results += ["raised"]
-        return results
-
-    caller.spawn(script(), lambda result, error: found.append(result if error is None else error))
-    doist = PollingDoist(doers=[caller, doer])
-    doist.enter()
-    try:
-        while not found:
-            doist.recur()
-            began = time.monotonic()
-            if not found and doist.due() > doist.tyme:
-                caller.poller.wait(LONG)
-            assert time.monotonic() - began < LONG, "nobody has woken the cycle"
-    finally:
-        doist.exit()
-    assert found == [[2.0, "tom greets you", 2, "raised"]]
-    assert doer.user_id is None
-    site.until(lambda: not site.house.sessions, "the session is gone")
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_client_that_asks_for_more_than_it_reads_gets_it_all(tmp_path: Path, secure: bool) -> None:
+    options: dict[str, Any] = {}
+    if secure:
+        authority = trustme.CA()
+        pem = authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem
+        pem.write_to_path(tmp_path / "server.pem")
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        options["certfile"] = str(tmp_path / "server.pem")
+    with serving(tmp_path, **options) as site:
+        with site.connect(**({"cafile": str(tmp_path / "ca.pem")} if secure else {})) as remote:
+            echo = remote.later(remote.echo)
+            text = "x" * 50_000
+            begun = [echo(f"{number}{text}") for number in range(400)]  # 20 MB, which no buffer between us holds
+            assert [each.result() == f"{number}{text}" for number, each in enumerate(begun)] == [True] * 400
+        site.until(lambda: not site.house.sessions, "the session is gone")

@@ -8,8 +8,8 @@ from hio.base import doing
 from tests.net.scripted import ScriptedNetwork, ScriptedSocket
 from tests.support import STEPS, World
 from tests.waiting import new_environment
-from totohio.app.building import kernel_environment
 from totohio.base.futures import Future
+from totohio.net.kernel import kernel_environment
 from totohio.sim.clients.calling import CallerDoer, Client
 
 ADDRESS = ("10.0.0.1", 80)

@@ -1,9 +1,8 @@
 """The only composition root: settings and an Environment in, a server of Doers out."""
 
 import contextlib
-import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,6 @@ from totohio.app.socketing import Sockets
 from totohio.app.storing import SessionDoer
 from totohio.app.telling import EventDoer, Teller
 from totohio.app.transcribing import TranscriptDoer
-from totohio.base.clocking import Clock, Minter
 from totohio.base.environing import Environment, Poller
 from totohio.base.errors import SettingsError, TotohioError
 from totohio.base.recording import CallLog, RecordDoer
@@ -32,8 +30,7 @@ from totohio.core.invoking import Lot
 from totohio.core.registering import Registry
 from totohio.net.accepting import Servant
 from totohio.net.linking import Address
-from totohio.net.networking import KernelNetwork
-from totohio.net.offloading import DRAIN_LIMIT, Inbox, KernelThreads, OffloadDoer
+from totohio.net.offloading import DRAIN_LIMIT, Inbox, OffloadDoer
 from totohio.net.securing import server_context
 from totohio.net.serving import Bounds, Server, ServerDoer
 from totohio.wire.packing import Packer
@@ -63,20 +60,6 @@ class Built:
     environment: Environment
     control: ControlDoer | None = None
     lending: LendingDoer | None = None
-
-
-def kernel_environment(handed: Mapping[Address, socket.socket] | None = None) -> Environment:
-    """The Environment of production: the machine's own clock, randomness, network and threads.
-
-    Args:
-        handed: Listening sockets that somebody else has made, by the addresses for which they stand.
-    """
-    threads, network = KernelThreads(), KernelNetwork()
-    if handed is not None:
-        network.handed.update(handed)
-    environment = Environment(clock=Clock(), minter=Minter(), network=network, threads=threads)
-    threads.environment = environment
-    return environment
 
 
 def extend_path(settings: Settings) -> None:

@@ -25,6 +25,7 @@ from totohio.base.writing import printable, quoted
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
 SIMULATION = PREFIX + "SIM_"  # begins variables that are for simulated tests, and no options
+SECRETS = frozenset((PREFIX + "PASSWORD", PREFIX + "SESSION_KEY"))  # variables of those who ask a server
 SHOWN = 60  # characters of a wrong value that an error repeats
 ALIKE = 0.6  # how alike a wrong name and a right one are, from 0 to 1, for it to be suggested
 
@@ -107,7 +108,7 @@ def _environment(environ: Mapping[str, str]) -> Layer:
     variables = {row.variable: row.name for row in OPTIONS.values()}
     layer: Layer = {}
     for variable, value in environ.items():
-        if not variable.startswith(PREFIX) or variable.startswith(SIMULATION):
+        if not variable.startswith(PREFIX) or variable.startswith(SIMULATION) or variable in SECRETS:
             continue
         if variable not in variables:
             raise _unknown(variable, variables, "environment")

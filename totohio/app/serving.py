@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from totohio.app.building import Built, build, initiate, kernel_environment, startup
+from totohio.app.building import Built, build, initiate, startup
 from totohio.app.configuring import load
 from totohio.app.noticing import unserved
 from totohio.app.placing import Place
@@ -12,6 +12,7 @@ from totohio.app.settings import Settings
 from totohio.app.signalling import Signals
 from totohio.base.environing import Environment
 from totohio.base.recording import CallLog, configure, logger
+from totohio.net.kernel import kernel_environment
 from totohio.net.polling import PollingDoist
 
 

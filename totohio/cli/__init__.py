@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from totohio.base.errors import LoadError, SettingsError, TotohioError
 from totohio.base.writing import printable
-from totohio.cli import call, methods, new, replay, send, serve, settings, sim
+from totohio.cli import call, methods, new, remote, replay, send, serve, settings, sim
 from totohio.cli.parsing import Command, UsageError, parse
 from totohio.cli.printing import silence
 
@@ -15,6 +15,7 @@ COMMANDS: tuple[Command, ...] = (
     serve.COMMAND,
     call.COMMAND,
     send.COMMAND,
+    remote.COMMAND,
     methods.COMMAND,
     settings.COMMAND,
     new.COMMAND,

@@ -4,7 +4,6 @@ import argparse
 import math
 from typing import Any
 
-from totohio.app.building import kernel_environment
 from totohio.app.configuring import load
 from totohio.app.settings import Settings
 from totohio.base.environing import Environment
@@ -18,6 +17,7 @@ from totohio.cli.parsing import Command, Order
 from totohio.core.eventing import check_name
 from totohio.core.ports import StoreError
 from totohio.core.recovering import Event, History
+from totohio.net.kernel import kernel_environment
 from totohio.net.linking import Address, place
 from totohio.wire.packing import encode_msgpack
 from totohio.wire.peering import key_of

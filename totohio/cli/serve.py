@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 
 from totohio import __version__
-from totohio.app.building import kernel_environment
 from totohio.app.configuring import load, module_path
 from totohio.app.locking import PidFile
 from totohio.app.notifying import handed_socket, notify
@@ -24,6 +23,7 @@ from totohio.base.recording import configure
 from totohio.cli.daemon import ACTIONS, control
 from totohio.cli.parsing import Command, Order
 from totohio.cli.printing import silence
+from totohio.net.kernel import kernel_environment
 from totohio.net.linking import Address
 from totohio.net.linking import place as written
 

@@ -32,9 +32,9 @@ class _Fiber(greenlet):
             assert self.parent is not None
             function, args = self.parent.switch(outcome)
             try:
-                outcome = (True, function(*args))
+                outcome = [True, function(*args)]
             except BaseException as error:
-                outcome = (False, error)
+                outcome = [False, error]
             function = args = None
 
 
@@ -62,14 +62,15 @@ class Fibers:
         if not fiber:
             fiber.switch()
         outcome = fiber.switch((function, args))
-        if type(outcome) is not tuple:
+        if type(outcome) is not list:
             return self._follow(fiber, outcome)
         idle = self._idle  # as `_release` does
         if len(idle) < POOL:
             idle.append(fiber)
+        value = outcome.pop()  # an idle fiber still has the list, and is not to keep what was in it
         if outcome[0]:
-            return outcome[1]
-        raise outcome[1]
+            return value
+        raise value
 
     def wrap(self, waiting: Any, step: Any = None) -> Generator[Any, Any, Any]:
         """Give a generator that does what another one does, or a coroutine, and in whose code `wait` can pause.
@@ -139,11 +140,11 @@ class Fibers:
             except BaseException as error:
                 answer = (False, error)
             outcome = _resume(fiber, answer)
-            if type(outcome) is tuple:
+            if type(outcome) is list:
                 self._release(fiber)
+                result = outcome.pop()
                 if not outcome[0]:
-                    raise outcome[1]
-                result = outcome[1]
+                    raise result
                 if type(result) is GeneratorType or type(result) is CoroutineType:  # it has paused before it began
                     return (yield from self.wrap(result))
                 return (yield result) if isinstance(result, Future) else result

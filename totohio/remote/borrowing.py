@@ -14,9 +14,15 @@ CALLBACKS = 10_000  # callables that are lent to a server at most, and objects t
 
 
 class Performer(Protocol):
-    """Has the server do something, in the way of the client: waiting for it, or not."""
+    """Has the server do something, in the way of the client: waiting for it, or not.
+
+    Attributes:
+        url: Where the server is.
+        waits: It gives what is brought, and no Future of that.
+    """
 
     url: str
+    waits: bool
 
     def perform(self, operation: str, target: Any = None, args: Any = (), kw: Any = None) -> Any:
         """Have something done; give what it brings, or a Future of that."""
@@ -53,9 +59,11 @@ class Borrower(Conversation):
                 raise ForbiddenError("a client lends callables alone")
             callback = self.table.find(message.get("t"))
             result = callback(*(message.get("a") or ()), **(message.get("k") or {}))
-        except Exception as error:
+        except BaseException as error:
             self.refuse(number, error)
-            return
+            if isinstance(error, Exception):
+                return
+            raise  # a Ctrl-C is ours
         self.returned(number, result)
 
     def returned(self, number: int, result: Any) -> None:

@@ -1,7 +1,10 @@
 """How a client that waits carries its messages: over a TCP connection, TLS, or a WebSocket."""
 
+import contextlib
+import select
 import socket
 import ssl
+import struct
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -14,6 +17,8 @@ from totohio.wire.framing import Framer, frame
 READ_SIZE = 1 << 18  # bytes
 MAX_FRAME = 1 << 28  # bytes of a message that a server may send us
 PORT = 8890
+MOMENT = 5  # seconds
+MOMENT_FOR_KERNEL = struct.pack("@ll", MOMENT, 0)  # a timeval: seconds and microseconds (socket(7), SO_RCVTIMEO)
 
 
 class Carrier(Protocol):
@@ -23,7 +28,9 @@ class Carrier(Protocol):
         """Send a message."""
 
     def receive(self, seconds: float | None) -> list[bytes]:
-        """Give messages that have come; wait so many seconds for the first, None for any time. None may come.
+        """Give messages that have come; wait so many seconds for the first, None for any time.
+
+        It may give none before the time is over.
 
         Raises:
             OSError: The connection is over.
@@ -34,35 +41,123 @@ class Carrier(Protocol):
 
 
 class SocketCarrier:
-    """Carries them over a stream of bytes."""
+    """Carries them over a TCP connection.
 
-    def __init__(self, sock: socket.socket) -> None:
+    What comes while there is no room for what is sent is read all the same, so that a server which waits for us to
+    read, and we for it, do not wait for ever. The socket blocks, but no longer than a moment: that a call takes two
+    system calls and not five is worth a tenth of its time (measured, CPython 3.11, loopback).
+    """
+
+    def __init__(self, sock: socket.socket, timeout: float) -> None:
+        """Set it up.
+
+        Args:
+            sock: A connected socket.
+            timeout: Seconds for which the server may take nothing of what is sent.
+        """
         self._sock = sock
+        self._timeout = timeout
         self._framer = Framer(MAX_FRAME)
+        self._came: list[bytes] = []  # while something was sent
+        self._readable, self._either = select.poll(), select.poll()
+        self._readable.register(sock, select.POLLIN)
+        self._either.register(sock, select.POLLIN | select.POLLOUT)
+        self._prepare()
 
     def send(self, data: bytes) -> None:
-        """Send a message."""
-        self._sock.settimeout(None)
-        self._sock.sendall(frame(data))
+        """Send a message.
+
+        Raises:
+            TimeoutError: The server takes nothing any more.
+            OSError: The connection is over.
+        """
+        framed = frame(data)
+        sent = self._put(framed)
+        if sent < len(framed):
+            self._push(memoryview(framed)[sent:])
 
     def receive(self, seconds: float | None) -> list[bytes]:
         """Give messages that have come."""
-        self._sock.settimeout(seconds)
-        try:
-            data = self._sock.recv(READ_SIZE)
-        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
-            return []
-        if not data:
-            raise ConnectionResetError("the server has closed the connection")
-        self._framer.feed(data)
-        messages: list[bytes] = []
-        while (message := self._framer.next()) is not None:
-            messages.append(message)
-        return messages
+        if self._came:
+            messages, self._came = self._came, []
+            return messages
+        return self._messages(self._get(seconds))
 
     def close(self) -> None:
         """Close the connection."""
         self._sock.close()
+
+    def _push(self, rest: memoryview) -> None:
+        """Send as there is room, and read meanwhile."""
+        while rest:
+            events = self._either.poll(self._timeout * 1000)
+            if not events:
+                raise TimeoutError("the server takes nothing any more")
+            mask = events[0][1]
+            if mask & ~select.POLLOUT:
+                self._came += self._messages(self._get(0.0))
+            if mask & select.POLLOUT:
+                rest = rest[self._put(rest) :]
+
+    def _messages(self, data: bytes | None) -> list[bytes]:
+        if data is None:
+            return []
+        if not data:
+            raise ConnectionResetError("the server has closed the connection")
+        framer = self._framer
+        framer.feed(data)
+        messages: list[bytes] = []
+        while (message := framer.next()) is not None:
+            messages.append(message)
+        return messages
+
+    # ------------------------------------------------------------ the socket
+
+    def _prepare(self) -> None:
+        self._sock.settimeout(None)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, MOMENT_FOR_KERNEL)
+
+    def _put(self, data: bytes | memoryview) -> int:
+        """Send as much as there is room for; tell how much."""
+        try:
+            return self._sock.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+
+    def _get(self, seconds: float | None) -> bytes | None:
+        """Give bytes that have come, "" at the end; None when none come in time, or in a moment."""
+        flags = 0
+        if seconds is not None and seconds < MOMENT:
+            flags = socket.MSG_DONTWAIT
+            if not self._readable.poll(max(0.0, seconds) * 1000):
+                return None
+        try:
+            return self._sock.recv(READ_SIZE, flags)
+        except BlockingIOError:
+            return None
+
+
+class SecureCarrier(SocketCarrier):
+    """Carries them over TLS."""
+
+    def _prepare(self) -> None:
+        self._sock.setblocking(False)
+
+    def _put(self, data: bytes | memoryview) -> int:
+        try:
+            return self._sock.send(data)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+
+    def _get(self, seconds: float | None) -> bytes | None:
+        try:
+            return self._sock.recv(READ_SIZE)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            pass
+        if seconds != 0.0 and self._readable.poll(None if seconds is None else max(0.0, seconds) * 1000):
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return self._sock.recv(READ_SIZE)
+        return None
 
 
 class WebSocketCarrier:
@@ -93,18 +188,27 @@ class WebSocketCarrier:
         self._connection.close()
 
 
-def open_carrier(url: str, cafile: str | None, timeout: float) -> Carrier:
+def open_carrier(
+    url: str,
+    timeout: float,
+    *,
+    cafile: str | None = None,
+    certfile: str | None = None,
+    keyfile: str | None = None,
+) -> Carrier:
     """Connect to where a URL says.
 
     Raises:
         ValueError: It is no such URL.
-        OSError: Nobody is there, or the certificate is wrong.
+        OSError: Nobody is there, or a certificate is wrong.
     """
     parts = urlsplit(url)
     secure = parts.scheme in ("totohio+tls", "wss")
     if parts.scheme not in ("totohio", "totohio+tls", "ws", "wss") or not parts.hostname:
         raise ValueError(f"{url!r} is no URL such as totohio://localhost:{PORT}")
     context = ssl.create_default_context(cafile=cafile) if secure else None
+    if context is not None and certfile is not None:
+        context.load_cert_chain(certfile, keyfile)
     if parts.scheme in ("ws", "wss"):
         try:
             opening = connect_socket(url, ssl=context, open_timeout=timeout, max_size=MAX_FRAME, compression=None)
@@ -113,6 +217,6 @@ def open_carrier(url: str, cafile: str | None, timeout: float) -> Carrier:
             raise ConnectionRefusedError(f"{url}: {error}") from error
     sock = socket.create_connection((parts.hostname, parts.port or PORT), timeout=timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if context is not None:
-        sock = context.wrap_socket(sock, server_hostname=parts.hostname)
-    return SocketCarrier(sock)
+    if context is None:
+        return SocketCarrier(sock, timeout)
+    return SecureCarrier(context.wrap_socket(sock, server_hostname=parts.hostname), timeout)

@@ -4,6 +4,7 @@ What is borrowed is used as if it were here; each use waits for its answer. One 
 threads, one after the other.
 """
 
+import collections
 import contextlib
 import threading
 from collections.abc import Callable, Iterable
@@ -52,7 +53,11 @@ class Later:
             TimeoutError: It takes longer than so many seconds; it goes on, and may be asked for again.
             BaseException: Whatever it raises.
         """
-        return self._remote._await(self.future, timeout, cancel=False)
+        future, remote = self.future, self._remote
+        if not future.done():
+            with remote._lock:
+                remote._await(future, timeout, cancel=False)
+        return future.result()
 
     def cancel(self) -> None:
         """Have the server end it where it stands; its result is a CancelledError."""
@@ -70,6 +75,8 @@ class Remote:
         user_id: Who we are there.
     """
 
+    waits = True
+
     def __init__(
         self, carrier: Carrier, url: str, *, timeout: float, structs: Iterable[Any], errors: Iterable[Any]
     ) -> None:
@@ -83,7 +90,8 @@ class Remote:
         self._names: list[str] = []
         self._found: dict[str, Proxy] = {}
         self._over = threading.Event()
-        self._spoken = self._clock.monotonic()
+        self._messages: collections.deque[bytes] = collections.deque()  # that have come and are to be taken
+        self._said = True  # something, since the keeper of the lease has looked last
 
     def __repr__(self) -> str:
         return f"<Remote of {self.user_id or 'nobody'} at {self.url}{' (closed)' if self._borrower.closed else ''}>"
@@ -163,7 +171,9 @@ class Remote:
             TimeoutError: It took too long, and was given up.
         """
         with self._lock:
-            return self._await(self._ask(operation, target, args, kw), self._timeout)
+            future = self._ask(operation, target, args, kw)
+            self._await(future, self._timeout)
+        return future.result()
 
     def dropped(self, number: int) -> None:
         """Nobody uses an object any more; the server is told with what is sent next."""
@@ -172,30 +182,39 @@ class Remote:
     # ------------------------------------------------------------ the rest
 
     def _ask(self, operation: str, target: Any, args: Any, kw: Any) -> Future[Any]:
-        self._spoken = self._clock.monotonic()
+        self._said = True
         try:
             return self._borrower.ask(operation, target, args, kw)
+        except DisconnectedError:
+            raise
         except OSError as error:
             self._end(error)
             raise DisconnectedError(f"the connection is over: {error}") from error
 
-    def _await(self, future: Future[Any], timeout: float | None, *, cancel: bool = True) -> Any:
-        with self._lock:
-            if not future.done():
-                end = None if timeout is None else self._clock.monotonic() + timeout
-                while not future.done():
-                    left = None if end is None else end - self._clock.monotonic()
-                    if left is not None and left <= 0.0:
-                        if cancel:
-                            self._borrower.forget(future)
+    def _await(self, future: Future[Any], timeout: float | None, *, cancel: bool = True) -> None:
+        """Take what comes until the answer is there; the lock is held."""
+        left = timeout
+        end = None if timeout is None else self._clock.monotonic() + timeout
+        try:
+            while not future.done():
+                self._receive(left)
+                if end is not None and not future.done():
+                    left = end - self._clock.monotonic()
+                    if left <= 0.0:
                         raise TimeoutError(f"no answer within {timeout:g} seconds")
-                    self._receive(left)
-        return future.result()
+        except (KeyboardInterrupt, TimeoutError):
+            if cancel:
+                self._borrower.forget(future)
+            raise
 
     def _receive(self, seconds: float | None) -> None:
+        """Take what has come; a callback of ours that asks for something meanwhile goes on with the same messages."""
+        messages = self._messages
         try:
-            for message in self._carrier.receive(seconds):
-                self._borrower.take(message)
+            if not messages:
+                messages.extend(self._carrier.receive(seconds))
+            while messages:
+                self._borrower.take(messages.popleft())
         except (OSError, TotohioError, ReferenceError) as error:
             self._end(error)
 
@@ -218,11 +237,11 @@ class Remote:
 
     def _keep_alive(self, seconds: float) -> None:
         while not self._over.wait(seconds):
-            if self._clock.monotonic() - self._spoken < seconds or not self._lock.acquire(blocking=False):
-                continue  # somebody says something, or waits for an answer; then the server hears of it
+            said, self._said = self._said, False
+            if said or not self._lock.acquire(blocking=False):
+                continue  # somebody waits for an answer, and a call that is under way keeps the lease
             try:
                 self._borrower.notify("ping")
-                self._spoken = self._clock.monotonic()
             except OSError:
                 return
             finally:
@@ -253,6 +272,8 @@ def connect(
     session_id: str | None = None,
     session_key: str | None = None,
     cafile: str | None = None,
+    certfile: str | None = None,
+    keyfile: str | None = None,
     timeout: float = TIMEOUT,
     structs: Iterable[type[msgspec.Struct]] = (),
     errors: Iterable[type[BaseException]] = (),
@@ -267,6 +288,8 @@ def connect(
         session_id: The id of a session that we have over HTTP, in place of both; needs ``session_key``.
         session_key: The key of that session, which signs.
         cafile: A PEM file with the certificates that the server's is checked against; the machine's own by default.
+        certfile: A PEM file with a certificate of our own, where the server asks for one.
+        keyfile: A PEM file with its key, when that is another.
         timeout: Seconds that an answer may take.
         structs: Classes of msgspec Structs that go by value; the server has to know them under the same names.
         errors: Classes of exceptions that arrive as themselves.
@@ -278,7 +301,8 @@ def connect(
     """
     if (user_id is None or password is None) == (session_id is None or session_key is None):
         raise ValueError("say who it is: user_id and password, or session_id and session_key")
-    remote = Remote(open_carrier(url, cafile, timeout), url, timeout=timeout, structs=structs, errors=errors)
+    carrier = open_carrier(url, timeout, cafile=cafile, certfile=certfile, keyfile=keyfile)
+    remote = Remote(carrier, url, timeout=timeout, structs=structs, errors=errors)
     try:
         if user_id is not None and password is not None:
             remote._log_in(user_id, password)

@@ -17,9 +17,11 @@ from totohio.base.errors import TotohioError
 from totohio.base.futures import Future
 from totohio.core.invoking import DEFERRED, Lot
 from totohio.core.proving import answer, session_mac, transcript, welcomed
+from totohio.net.kernel import kernel_environment
 from totohio.net.linking import Address, Link
 from totohio.remote.borrowing import Borrower
 from totohio.remote.conversing import DisconnectedError
+from totohio.remote.proxies import Proxy
 from totohio.wire.framing import Framer, frame
 
 VERSION = 1
@@ -79,16 +81,17 @@ class RemoteDoer(Doer):
         user_id: Who we are there; None until the server has said so.
         remote: What is lent: ``doer.remote.math.sqrt(2)`` gives a Future.
         ready: A Future that is done when the session is open, or gets why it is not.
+        poller: What a `PollingDoist` waits in for it.
     """
 
-    attentive = False
+    waits = False
 
     def __init__(
         self,
         address: Address,
         *,
-        environment: Environment,
-        poller: Poller,
+        environment: Environment | None = None,
+        poller: Poller | None = None,
         user_id: str | None = None,
         password: str | None = None,
         session_id: str | None = None,
@@ -100,8 +103,8 @@ class RemoteDoer(Doer):
 
         Args:
             address: Host and port.
-            environment: Its seams to the world.
-            poller: Tells when something has come.
+            environment: Its seams to the world; the machine's own by default.
+            poller: Tells when something has come, and is asked for that by somebody else; by default it has its own.
             user_id: Who we are; needs ``password``.
             password: It is not sent.
             session_id: The id of a session that we have over HTTP, in place of both; needs ``session_key``.
@@ -120,8 +123,9 @@ class RemoteDoer(Doer):
         self.ready: Future[None] = Future()
         self.remote: Any = Path(self, ())
         self._address = address
-        self._environment = environment
-        self._poller = poller
+        self._environment = environment = environment or kernel_environment()
+        self._own = self.attentive = poller is None
+        self.poller = poller or environment.network.poller()
         self._who = (user_id, password, session_id, session_key)
         self._structs, self._errors = list(structs), list(errors)
         self._borrower: _Dialed | None = None
@@ -130,7 +134,7 @@ class RemoteDoer(Doer):
         self._outs: collections.deque[bytes] = collections.deque()
         threads = environment.threads
         self._ident = threads.ident()
-        self._lot = Lot(here=lambda: threads.ident() == self._ident, wake=poller.wake)
+        self._lot = Lot(here=lambda: threads.ident() == self._ident, wake=self._wake)
         self._spoken = self._heard = self._pinged = 0.0  # tymes
         self._seconds = KEEPALIVE
         self._threads = threads.pool("remote-client", 1)
@@ -149,10 +153,12 @@ class RemoteDoer(Doer):
     def enter(self, *, temp: bool | None = None) -> None:
         """Connect."""
         self._ident = self._environment.threads.ident()
+        if self.ready.done():  # it has been entered before
+            self.ready = Future()
         self._borrower = _Dialed(self, send=self._outs.append, structs=self._structs, errors=self._errors)
         self._borrower.lot = self._lot
         self._framer = Framer(MAX_FRAME)
-        self._link = Link(network=self._environment.network, poller=self._poller, address=self._address, owner=self)
+        self._link = Link(network=self._environment.network, poller=self.poller, address=self._address, owner=self)
         self._spoken = self._heard = self._pinged = self.tyme
         self._link.open(self.tyme)
 
@@ -160,6 +166,9 @@ class RemoteDoer(Doer):
         """Send what was asked for since the last cycle."""
         link = self._link
         assert link is not None
+        if self._own:
+            for attendant, mask in self.poller.ready():
+                attendant.attend(mask)
         link.service(tyme)
         self._lot.service(tyme)
         if tyme >= self._alarm() and not link.closed:
@@ -182,6 +191,8 @@ class RemoteDoer(Doer):
             self._link.close()
         self._lot.close()
         self._fail(DisconnectedError("the client ends"))
+        if self._own:
+            self.poller.close()
 
     # ------------------------------------------------------------ asking
 
@@ -189,6 +200,37 @@ class RemoteDoer(Doer):
         """Have something done; give a Future of what it brings."""
         assert self._borrower is not None
         return self._borrower.ask(operation, target, args, kw)
+
+    def spawn(self, script: Any) -> Future[Any]:
+        """Have a script run: a generator that yields Futures, or a coroutine that awaits them.
+
+        Returns:
+            A Future of what it returns.
+        """
+        future: Future[Any] = Future()
+
+        def done(result: Any, error: BaseException | None) -> None:
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self._lot.run(script, done)
+        return future
+
+    def operate(self, proxy: Proxy, operation: str, *args: Any) -> Future[Any]:
+        """Have an operator used on what a proxy stands for, and give a Future of what it brings.
+
+        Args:
+            proxy: What it is used on.
+            operation: "len", "bool", "str", "contains", "item", "setitem", "delitem", "enter" or "exit".
+            args: What it takes: an item, a key, or a key and a value.
+        """
+        return self.perform(operation, proxy._number, args)
+
+    def assign(self, proxy: Proxy, name: str, value: Any) -> Future[None]:
+        """Set an attribute of what a proxy stands for; give a Future that is done then."""
+        return self.perform("set", [proxy._number, name], [value])
 
     def fetch(self, path: Path) -> Future[Any]:
         """Give a Future of the value of something that is lent."""
@@ -242,6 +284,9 @@ class RemoteDoer(Doer):
         self._fail(error)
 
     # ------------------------------------------------------------ the rest
+
+    def _wake(self) -> None:
+        self.poller.wake()
 
     def _alarm(self) -> float:
         """The tyme at which the server is asked whether it is there, or given up."""

@@ -123,15 +123,16 @@ class Operations:
             raise ForbiddenError(f"nothing is lent as {name!r:.100}")
         return self.namespace[name]
 
+    def own(self, target: Any) -> bool:
+        """Tell whether the session has made something itself, and has it by a name."""
+        return callable(target) and any(self.namespace.get(name) is target for name in self.free)
+
     # ------------------------------------------------------------ operations
 
     def call(self, target: Any, args: list[Any], kw: dict[str, Any]) -> Any:
         """Call something that is lent."""
         function = self.resolve(target)
-        if type(target) is list and len(target) == 2 and target[0] is None and target[1] in self.free:
-            mark = OWN
-        else:
-            mark = self.exposures.callable(function)
+        mark = OWN if self.free and self.own(function) else self.exposures.callable(function)
         return self._run(mark, _called, [mark, function, *args], kw)
 
     def get(self, target: Any, args: list[Any], kw: dict[str, Any]) -> Any:

@@ -4,7 +4,7 @@ A proxy knows what can be reached from how the server has described its class, s
 once, and a method is called with one request. Its names never begin with an underscore, as those of its own do.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from totohio.base.futures import Future
@@ -68,6 +68,8 @@ class Proxy:
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_"):
             raise AttributeError(f"{self!r} lends no {name!r}", name=name, obj=self)
+        if not self._performer.waits:
+            raise TypeError(f"{name} of {self!r} cannot be set without waiting: yield what assign(proxy, ...) gives")
         self._performer.perform("set", [self._number, name], [value])
 
     def __call__(self, /, *args: Any, **kw: Any) -> Any:
@@ -81,45 +83,66 @@ class Proxy:
             raise TypeError(f"{self!r} lends no {special}")
         return self._performer.perform(name, self._number, args)
 
+    def _value(self, name: str, special: str, *args: Any) -> Any:
+        """Use an operator that Python wants the value of at once."""
+        if not self._performer.waits:
+            raise TypeError(f"{special} of {self!r} cannot be waited for: yield what operate(proxy, {name!r}) gives")
+        return self._operate(name, special, *args)
+
     def __len__(self) -> int:
-        return self._operate("len", "__len__")  # type: ignore[no-any-return]
+        return self._value("len", "__len__")  # type: ignore[no-any-return]
 
     def __bool__(self) -> bool:
         if "__bool__" in self._operators:
-            return bool(self._operate("bool", "__bool__"))
+            return bool(self._value("bool", "__bool__"))
         return bool(len(self)) if "__len__" in self._operators else True
 
     def __str__(self) -> str:
-        return str(self._operate("str", "__str__")) if "__str__" in self._operators else repr(self)
+        wanted = "__str__" in self._operators and self._performer.waits
+        return str(self._operate("str", "__str__")) if wanted else repr(self)
 
     def __contains__(self, item: Any) -> bool:
-        return bool(self._operate("contains", "__contains__", item))
+        return bool(self._value("contains", "__contains__", item))
 
     def __getitem__(self, key: Any) -> Any:
         return self._operate("item", "__getitem__", key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self._operate("setitem", "__setitem__", key, value)
+        self._value("setitem", "__setitem__", key, value)
 
     def __delitem__(self, key: Any) -> None:
-        self._operate("delitem", "__delitem__", key)
+        self._value("delitem", "__delitem__", key)
 
     def __iter__(self) -> Iterator[Any]:
         if "__next__" in self._operators:
             return _items(self)
-        return _items(self._operate("iter", "__iter__"))
+        return _items(self._value("iter", "__iter__"))
 
     def __next__(self) -> Any:
-        items, over = self._operate("next", "__next__", 1)
+        items, over = self._value("next", "__next__", 1)
         if over and not items:
             raise StopIteration
         return items[0]
 
     def __enter__(self) -> Any:
-        return self._operate("enter", "__enter__")
+        return self._value("enter", "__enter__")
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        return bool(self._operate("exit", "__exit__", error))
+        return bool(self._value("exit", "__exit__", error))
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        cursor = self if "__next__" in self._operators else await self._operate("iter", "__iter__")
+        over = False
+        while not over:
+            items, over = await cursor._performer.perform("next", cursor._number, [BATCH])
+            for item in items:
+                yield item
+
+    async def __aenter__(self) -> Any:
+        return await self._operate("enter", "__enter__")
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        return bool(await self._operate("exit", "__exit__", error))
 
 
 class Method:

@@ -116,10 +116,7 @@ class RemoteSession(Conversation):
         return None if data is None else self._codec.unpack(data)
 
     def handle(self) -> bool:
-        """Carry out what has come, a bounded slice of it; tell whether there may be more.
-
-        What is no message ends the session.
-        """
+        """Carry out a slice of what has come; tell whether there may be more. What is no message ends the session."""
         try:
             for _ in range(SLICE):
                 if self.closed is not None:
@@ -168,7 +165,7 @@ class RemoteSession(Conversation):
             else:
                 self._admit()
                 result = self._operate(request.get("o"), request.get("t"), args, kw)
-            if type(result) in DEFERRED or self._house.fibers.paused(result):
+            if type(result) in DEFERRED:
                 self._park(number, result)
             else:
                 self.sendReply(number, result)
@@ -365,7 +362,8 @@ class RemoteSession(Conversation):
 
     def describe(self, value: Any) -> tuple[Any, Callable[[], Any]]:
         """Say what an object is that is lent."""
-        return self._house.describe(value)
+        key, words = self._house.describe(value)
+        return (None, lambda: words() | {"call": True}) if self._operations.own(value) else (key, words)
 
     def stand_in(self, number: int, description: Any) -> Callback:
         """Make what stands for a callable of the client."""

@@ -16,11 +16,11 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from totohio.app.building import kernel_environment
 from totohio.app.serving import TotoServer
 from totohio.base.doing import DoDoer
 from totohio.base.environing import Environment
 from totohio.core.invoking import DEFERRED
+from totohio.net.kernel import kernel_environment
 from totohio.net.linking import Address
 from totohio.net.polling import PollingDoist
 from totohio.sim.clients.asking import Client

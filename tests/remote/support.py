@@ -223,6 +223,18 @@ def enrol(world: World, host: Host, *users: str) -> None:
         world.call(host, "account.create", {"user_id": user, "password": PASSWORD})
 
 
+def empty(server: Host) -> bool:
+    """Tell whether a server has no session, and nothing that is left of one."""
+    house = house_of(server)
+    waits = (house.waits, house.leases, house.greetings, house.executions)
+    return not house.sessions and not any(each.dues for each in waits) and not house.lot.runs
+
+
+def grant(world: World, server: Host, *roles: str) -> None:
+    """Give a user roles."""
+    world.call(server, "grant", {"user_id": "ada", "roles": list(roles)})
+
+
 class Dialer:
     """A client on a simulated host of its own, which runs scripts beside its RemoteDoer.
 

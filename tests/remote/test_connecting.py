@@ -83,6 +83,11 @@ def test_a_ctrl_c_in_a_callback_is_the_clients_and_the_server_goes_on(remote: Re
     assert remote.apply(lambda: 5) == 5
 
 
+def test_a_client_that_waits_for_an_answer_says_that_it_is_there(tmp_path: Path) -> None:
+    with serving(tmp_path, remote_lease=0.3) as site, site.connect() as remote:
+        assert remote.nap(1.0) == 1.0
+
+
 def test_a_use_after_the_end_says_so_once(site: Site) -> None:
     with site.connect() as remote:
         add = remote.add

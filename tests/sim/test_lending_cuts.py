@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.remote.support import Dialer, enrol, house_of, lending
-from tests.sim.test_lent import empty
+from tests.remote.support import Dialer, empty, enrol, house_of, lending
 from totohio import TotoException
 from totohio.remote import DisconnectedError
 from totohio.sim import World

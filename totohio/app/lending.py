@@ -204,10 +204,7 @@ class LendingHouse:
         ):
             if deadlines.due() <= tyme:
                 for session in deadlines.take(tyme, EXPIRIES):
-                    if deadlines is self.leases and session.busy():
-                        deadlines.set(session, tyme)  # it waits for us
-                    else:
-                        session.end(TimeoutError(text))
+                    session.end(TimeoutError(text))
 
     def retire(self) -> None:
         """End each session when its calls are done."""

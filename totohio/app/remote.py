@@ -60,9 +60,9 @@ class Remote:
         60.0, REMOTE, "How long a call may take; 0 for any time.", unit="seconds", least=0, most=LONGEST
     )
     remote_lease: float = option(
-        60.0,
+        180.0,
         REMOTE,
-        "How long objects stay lent to a client that says nothing; clients of ours say something thrice as often.",
+        "How long objects stay lent to a client that says nothing; clients of ours say something thrice in that time.",
         unit="seconds",
         least=0.1,
         most=LONGEST,

@@ -1,10 +1,10 @@
 """How a client that waits carries its messages: over a TCP connection, TLS, or a WebSocket."""
 
-import contextlib
 import select
 import socket
 import ssl
 import struct
+import threading
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ MOMENT_FOR_KERNEL = struct.pack("@ll", MOMENT, 0)  # a timeval: seconds and micr
 
 
 class Carrier(Protocol):
-    """Carries messages."""
+    """Carries messages. Any thread may send, one may receive."""
 
     def send(self, data: bytes) -> None:
         """Send a message."""
@@ -59,6 +59,7 @@ class SocketCarrier:
         self._timeout = timeout
         self._framer = Framer(MAX_FRAME)
         self._came: list[bytes] = []  # while something was sent
+        self._sending = threading.Lock()
         self._readable, self._either = select.poll(), select.poll()
         self._readable.register(sock, select.POLLIN)
         self._either.register(sock, select.POLLIN | select.POLLOUT)
@@ -72,9 +73,10 @@ class SocketCarrier:
             OSError: The connection is over.
         """
         framed = frame(data)
-        sent = self._put(framed)
-        if sent < len(framed):
-            self._push(memoryview(framed)[sent:])
+        with self._sending:
+            sent = self._put(framed)
+            if sent < len(framed):
+                self._push(memoryview(framed)[sent:])
 
     def receive(self, seconds: float | None) -> list[bytes]:
         """Give messages that have come."""
@@ -142,22 +144,28 @@ class SecureCarrier(SocketCarrier):
 
     def _prepare(self) -> None:
         self._sock.setblocking(False)
+        self._turn = threading.Lock()  # one connection of OpenSSL is for one thread at a time
 
     def _put(self, data: bytes | memoryview) -> int:
         try:
-            return self._sock.send(data)
+            with self._turn:
+                return self._sock.send(data)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return 0
 
     def _get(self, seconds: float | None) -> bytes | None:
+        data = self._take()
+        if data is None and seconds != 0.0:
+            self._readable.poll(MOMENT * 1000 if seconds is None else min(MOMENT, max(0.0, seconds)) * 1000)
+            data = self._take()
+        return data
+
+    def _take(self) -> bytes | None:
         try:
-            return self._sock.recv(READ_SIZE)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            pass
-        if seconds != 0.0 and self._readable.poll(None if seconds is None else max(0.0, seconds) * 1000):
-            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            with self._turn:
                 return self._sock.recv(READ_SIZE)
-        return None
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
 
 
 class WebSocketCarrier:

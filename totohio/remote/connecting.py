@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgpack
 import msgspec
 
 from totohio.base.clocking import Clock, Minter
@@ -24,7 +25,8 @@ from totohio.remote.proxies import Proxy, target_of
 VERSION = 1
 NONCE = 16  # bytes
 TIMEOUT = 60.0  # seconds
-KEEPALIVE = 15.0  # seconds after which a client that says nothing says that it is there
+KEEPALIVE = 60.0  # seconds at most after which a client that says nothing says that it is there
+PING: bytes = msgpack.packb({"o": "ping"})
 
 
 class Later:
@@ -236,16 +238,14 @@ class Remote:
             self._carrier.close()
 
     def _keep_alive(self, seconds: float) -> None:
+        """Say that we are there when nothing else was said, also while somebody waits for an answer."""
         while not self._over.wait(seconds):
             said, self._said = self._said, False
-            if said or not self._lock.acquire(blocking=False):
-                continue  # somebody waits for an answer, and a call that is under way keeps the lease
-            try:
-                self._borrower.notify("ping")
-            except OSError:
-                return
-            finally:
-                self._lock.release()
+            if not said:
+                try:
+                    self._carrier.send(PING)
+                except OSError:
+                    return
 
     def _log_in(self, user_id: str, password: str) -> None:
         greeting = self.perform("hello", None, [VERSION])

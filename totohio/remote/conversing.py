@@ -97,6 +97,10 @@ class Conversation:
         self._send(data)
         return future
 
+    def waits(self) -> bool:
+        """Tell whether answers are awaited."""
+        return bool(self._asked)
+
     def notify(self, operation: str, *args: Any) -> None:
         """Send a notice; nothing when the conversation is over."""
         if self.closed is None:

@@ -27,8 +27,9 @@ from totohio.wire.framing import Framer, frame
 VERSION = 1
 NONCE = 16  # bytes
 MAX_FRAME = 1 << 28  # bytes of a message that a server may send us
-KEEPALIVE = 15.0  # seconds of tyme after which a client that says or hears nothing asks whether the server is there
-SILENCE = 3  # times as long without a word of the server are its end
+KEEPALIVE = 60.0  # seconds of tyme at most after which a client that says or hears nothing asks who is there
+IMPATIENCE = 15.0  # and at most when it waits for an answer
+SILENCE = 3  # times that it asks before it gives the server up
 
 
 class _Dialed(Borrower):
@@ -136,7 +137,8 @@ class RemoteDoer(Doer):
         self._ident = threads.ident()
         self._lot = Lot(here=lambda: threads.ident() == self._ident, wake=self._wake)
         self._spoken = self._heard = self._pinged = 0.0  # tymes
-        self._seconds = KEEPALIVE
+        self._unanswered = 0  # times that it has asked since it has heard something
+        self._lease = IMPATIENCE * SILENCE
         self._threads = threads.pool("remote-client", 1)
 
     # ------------------------------------------------------------ the Doer
@@ -160,6 +162,7 @@ class RemoteDoer(Doer):
         self._framer = Framer(MAX_FRAME)
         self._link = Link(network=self._environment.network, poller=self.poller, address=self._address, owner=self)
         self._spoken = self._heard = self._pinged = self.tyme
+        self._unanswered = 0
         self._link.open(self.tyme)
 
     def recur(self, tyme: float) -> bool:
@@ -175,9 +178,10 @@ class RemoteDoer(Doer):
             self._pinged = tyme
             if self.user_id is None:
                 self._fail(TimeoutError("the server does not say whether we may come in"))
-            elif tyme >= self._heard + SILENCE * self._seconds:
+            elif self._unanswered >= SILENCE:
                 self._fail(TimeoutError(f"nothing was heard of the server for {tyme - self._heard:g} seconds"))
             else:
+                self._unanswered += 1
                 self.perform("ping")
         if self._outs and link.connected and not link.closed:
             self._spoken = tyme
@@ -262,7 +266,7 @@ class RemoteDoer(Doer):
 
     def received(self, data: bytes) -> None:
         """The server has said something."""
-        self._heard = self.tyme
+        self._heard, self._unanswered = self.tyme, 0
         borrower = self._borrower
         assert borrower is not None
         try:
@@ -290,7 +294,11 @@ class RemoteDoer(Doer):
 
     def _alarm(self) -> float:
         """The tyme at which the server is asked whether it is there, or given up."""
-        return max(min(self._spoken, self._heard), self._pinged) + self._seconds
+        return max(min(self._spoken, self._heard), self._pinged) + self._patience()
+
+    def _patience(self) -> float:
+        waits = self._borrower is not None and self._borrower.waits()
+        return min(IMPATIENCE if waits else KEEPALIVE, self._lease / 3)
 
     def _log_in(self, user_id: str, password: str) -> Any:
         greeting = yield self.perform("hello", None, [VERSION])
@@ -306,8 +314,7 @@ class RemoteDoer(Doer):
         self._enter((yield self.perform("present", None, [session_id, mac])), None)
 
     def _enter(self, welcome: Any, proof: bytes | None) -> None:
-        self.user_id, _, lease = welcomed(welcome, proof)
-        self._seconds = min(KEEPALIVE, lease / 3)
+        self.user_id, _, self._lease = welcomed(welcome, proof)
 
     def _entered(self, result: Any, error: BaseException | None) -> None:
         if error is None:

@@ -36,7 +36,7 @@ class Policy:
     max_calls: int = 1000
     rate: float = 0.0
     timeout: float = 60.0
-    lease: float = 60.0
+    lease: float = 180.0
     exec: bool = False
     exec_role: str = "admin"
 

@@ -29,7 +29,7 @@ class Idler(Remote):
 def enter(port: int) -> Idler:
     """Open a session."""
     url = f"totohio://127.0.0.1:{port}"
-    idler = Idler(open_carrier(url, None, TIMEOUT), url, timeout=TIMEOUT, structs=(), errors=())
+    idler = Idler(open_carrier(url, TIMEOUT), url, timeout=TIMEOUT, structs=(), errors=())
     idler._log_in(USER, PASSWORD)
     return idler
 

@@ -1,6 +1,7 @@
 """Lends objects to clients: the sessions of a server, their connections, and the Doer that runs them."""
 
 import importlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -87,6 +88,7 @@ class LendingHouse:
         self.leases: Deadlines[RemoteSession] = Deadlines(settings.remote_lease)
         self.greetings: Deadlines[RemoteSession] = Deadlines(GREETING)
         self.executions: Deadlines[RemoteSession] = Deadlines(settings.remote_exec_timeout)
+        self._deadlines: tuple[Deadlines[Any], ...] = (self.waits, self.leases, self.greetings, self.executions)
         self.max_sessions = settings.remote_max_sessions
         self.sessions: dict[RemoteSession, None] = {}
         self.retiring = False
@@ -188,7 +190,11 @@ class LendingHouse:
         """The tyme at which something has to be done."""
         if self.resumes:
             return tyme
-        return min(each.due() for each in (self.waits, self.leases, self.greetings, self.executions))
+        due = math.inf
+        for each in self._deadlines:
+            if each.dues:
+                due = min(due, each.due())
+        return due
 
     def service(self, tyme: float) -> None:
         """Go on with what was cut short, and end what takes too long."""
@@ -235,7 +241,8 @@ class LendingDoer(Doer):
 
     def due(self, tyme: float) -> float:
         """The tyme at which something is to be done."""
-        return min(self.house.due(tyme), self.server.due(tyme))
+        due, other = self.house.due(tyme), self.server.due(tyme)
+        return due if due < other else other
 
     def enter(self, *, temp: bool | None = None) -> None:
         """Listen.

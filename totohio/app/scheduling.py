@@ -36,9 +36,10 @@ class CallDoer(Doer):
 
     def due(self, tyme: float) -> float:
         """The tyme at which the next method goes on, or the next request times out."""
-        sockets = self.dispatcher.sockets
-        due = min(self.lot.due(), self.dispatcher.waits.due())
-        return due if sockets is None else min(due, sockets.due())
+        due, dispatcher = self.lot.due(), self.dispatcher
+        if dispatcher.waits.dues:
+            due = min(due, dispatcher.waits.due())
+        return due if dispatcher.sockets is None else min(due, dispatcher.sockets.due())
 
     def enter(self, *, temp: bool | None = None) -> None:
         """Learn what tyme it is."""

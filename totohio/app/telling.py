@@ -266,9 +266,12 @@ class Teller:
         """The tyme at which it needs a cycle."""
         if self._inbox or self._pumps:
             return 0.0
-        waits = self._timeouts[0][0] if self._timeouts else math.inf
-        forget = self._forget_at if len(self.history.logs) > 1 else math.inf
-        return min(waits, self.bus.due(), self.heartbeats.due(), self.history.due(), forget)
+        due = min(self.bus.due(), self.history.due())
+        if self._timeouts:
+            due = min(due, self._timeouts[0][0])
+        if self.heartbeats.dues:
+            due = min(due, self.heartbeats.due())
+        return min(due, self._forget_at) if len(self.history.logs) > 1 else due
 
     def retire(self) -> None:
         """The server goes down: what waits is told to ask again, streams end."""

@@ -97,13 +97,21 @@ def soonest(deeds: Iterable[tuple[Any, float, Any]], tyme: float, cadence: float
     """
     first = FOREVER
     for _, retyme, doer in deeds:
-        if isinstance(doer, (Doer, DoDoer)):
-            due = max(retyme, doer.due(tyme))
+        if isinstance(doer, OURS):
+            due = doer.due(tyme)
+            if due < retyme:
+                due = retyme
         elif retyme != tyme:
             due = retyme  # later, or late already: then it has cycles to catch up
         elif isinstance(doer, doing.DoDoer):
             due = soonest(doer.deeds, tyme, cadence)
         else:
             due = tyme + cadence
-        first = min(first, due)
+        if due < first:  # this runs in every cycle, and costs half as much as with min and max (measured)
+            if due <= tyme:
+                return due
+            first = due
     return first
+
+
+OURS = (Doer, DoDoer)

@@ -269,6 +269,19 @@ def test_sessions_are_counted(make: Make) -> None:
         assert peer.log_in()["v"][0] == "ada"
 
 
+def test_who_does_not_say_who_it_is_makes_room_for_others(make: Make) -> None:
+    site = make(remote_max_sessions=2)
+    with site.connect() as remote, Peer(site) as silent:
+        site.until(lambda: len(site.house.sessions) == 2, "both are there")
+        site.advance(1.0)
+        with site.connect() as other:
+            assert other.add(1, 2) == 3
+            assert silent.closed()
+            assert remote.add(1, 2) == 3
+            with Peer(site) as late:
+                assert late.closed()
+
+
 def test_messages_are_as_large_as_they_may_be(make: Make) -> None:
     site = make(remote_max_frame=5000)
     with site.connect() as remote, site.connect() as other:

@@ -27,7 +27,7 @@ TROUBLE = (OSError, TotoException)
 class Raw:
     """A client on a host of its own that says what it likes."""
 
-    def __init__(self, world: World, server: Host) -> None:
+    def __init__(self, world: World, server: Host, name: str = "raw") -> None:
         self.messages: list[dict[str, Any]] = []
         self.over = False
         self._framer = Framer(1 << 24)
@@ -40,7 +40,7 @@ class Raw:
             )
             return [caller]
 
-        self.host = world.host("raw", boot, fallible=False)
+        self.host = world.host(name, boot, fallible=False)
         self._do(self._link.open, world.tyme)
 
     def _do(self, function: Any, *args: Any) -> None:
@@ -152,6 +152,32 @@ def test_a_client_comes_in_by_password_and_role(world: World, who: dict[str, Any
         return None
 
     assert dialer.run(script()) == code
+
+
+@sim(seeds=10, faults="sunny")
+def test_a_user_who_does_not_exist_has_one_salt_in_all_processes_and_lives(world: World) -> None:
+    url = world.redis().url
+    servers = [lending(world, name=name, database="redis", database_url=url) for name in ("server", "other")]
+    world.run(1.0)
+    enrol(world, servers[0])
+
+    def challenges() -> list[Any]:
+        raws = [Raw(world, server, name=f"raw-{len(world.hosts)}-{number}") for number, server in enumerate(servers)]
+        world.run(1.0)
+        for raw in raws:
+            raw.send(raw.packed(i=1, o="challenge", a=["nobody", b"n" * 16]))
+            raw.send(raw.packed(i=2, o="challenge", a=["ada", b"n" * 16]))
+        world.run(2.0)
+        return [{message["r"]: message["v"] for message in raw.messages} for raw in raws]
+
+    [one, other] = challenges()
+    assert one == other
+    assert one[1]["salt"] != one[2]["salt"]
+    assert {**one[1], "salt": 0} == {**one[2], "salt": 0}
+    servers[0].kill()
+    servers[0].start()
+    world.run(2.0)
+    assert challenges() == [one, one]
 
 
 @sim(seeds=5, faults="sunny")

@@ -183,19 +183,22 @@ def _lending(settings: Settings, environment: Environment, poller: Any, dispatch
     house = LendingHouse(settings, environment, dispatcher, keeper)
     if settings.remote_path:
         dispatcher.upgrades.append(LendingSockets(house, dispatcher, settings))
-    server = _listening(settings, environment, poller, dispatcher, (settings.remote_host, settings.remote_port))
+    address = (settings.remote_host, settings.remote_port)
+    most = settings.remote_max_sessions + SPARE  # who is one too many is the house's affair
+    server = _listening(settings, environment, poller, dispatcher, address, most)
     server.steward = house.steward
     server.drained = house.drained
+    server.turn_away = house.turn_away  # type: ignore[method-assign, assignment]
     return LendingDoer(house, server)
 
 
 def _server(settings: Settings, environment: Environment, poller: Any, dispatcher: Dispatcher) -> Server:
     address: Address = settings.uds if settings.uds is not None else (settings.host, settings.port)
-    return _listening(settings, environment, poller, dispatcher, address)
+    return _listening(settings, environment, poller, dispatcher, address, settings.max_connections)
 
 
 def _listening(
-    settings: Settings, environment: Environment, poller: Any, dispatcher: Dispatcher, address: Address
+    settings: Settings, environment: Environment, poller: Any, dispatcher: Dispatcher, address: Address, most: int
 ) -> Server:
     context = None
     if settings.certfile is not None:
@@ -218,7 +221,7 @@ def _listening(
         idle_timeout=settings.idle_timeout,
         write_timeout=settings.write_timeout,
         handshake_timeout=settings.handshake_timeout,
-        max_connections=min(settings.max_connections, max(8, environment.network.descriptors() - SPARE)),
+        max_connections=min(most, max(8, environment.network.descriptors() - SPARE)),
         max_write_buffer=settings.max_write_buffer,
     )
     return Server(

@@ -7,6 +7,8 @@ from totohio.app.admitting import unauthorized
 from totohio.base.clocking import Minter
 from totohio.base.errors import ERROR_FORBIDDEN, ERROR_USER_NOT_FOUND, TotoException
 from totohio.core.account import Account, canonical
+from totohio.core.committing import Unit
+from totohio.core.ports import VERSION, Transaction, Write
 from totohio.core.proving import Proof, read_hash, session_mac, transcript
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 NONCE = 16  # bytes, at least, of what a client draws
 SALT = 16  # bytes
+SECRET = b"g"  # the key of the record whose secret makes up salts
 
 
 class Gatekeeper:
@@ -29,7 +32,8 @@ class Gatekeeper:
             role: What a user has to be; "" for anything.
         """
         self._keeper = keeper
-        self._secret = minter.draw(SALT)
+        self._minter = minter
+        self._secret = b""
         self._role = role
 
     def challenge(self, session: "RemoteSession", user_id: Any, nonce: Any) -> Any:
@@ -38,14 +42,16 @@ class Gatekeeper:
         if not isinstance(user_id, str) or type(nonce) is not bytes or not NONCE <= len(nonce) <= 4 * NONCE:
             raise TotoException(ERROR_USER_NOT_FOUND, "Invalid user ID or password")
         session.state = (user_id, nonce)
+        unit = keeper.unit()
+        secret = self._secret or self._find_secret(unit)
         try:
-            account = keeper.accounts.find(keeper.unit(), canonical(user_id))
+            account = keeper.accounts.find(unit, canonical(user_id))
         except TotoException:
             account = None
         found = read_hash(account.password) if account is not None else None
         if found is not None:
             return found[0]
-        salt = hmac.digest(self._secret, user_id.lower().encode("utf-8", "replace"), "sha256")[:SALT]
+        salt = hmac.digest(secret, user_id.lower().encode("utf-8", "replace"), "sha256")[:SALT]
         return keeper.hasher.made_up(salt)
 
     def prove(self, session: "RemoteSession", mac: Any) -> Any:
@@ -74,6 +80,21 @@ class Gatekeeper:
             raise unauthorized()
         self._look_at(session, account)
         return [found.user_id, None]
+
+    def _find_secret(self, unit: Unit) -> bytes:
+        """Give what makes up salts: the same in all processes and lives, as the salts of users who exist are."""
+        found = unit.read(SECRET)
+        if found is None:
+            drawn = found = self._minter.draw(VERSION + SALT)
+
+            def taken(values: list[bytes | None]) -> None:  # by another process, just now
+                nonlocal found
+                found = values[0]
+
+            unit.wait(unit.journal.write(Transaction(((SECRET, None),), (Write(SECRET, drawn),)), taken))
+            assert found is not None
+        self._secret = found[VERSION:]
+        return self._secret
 
     def _look_at(self, session: "RemoteSession", account: Account) -> None:
         if self._role and self._role not in account.roles:

@@ -27,6 +27,7 @@ from totohio.remote.ports import Gate, Policy
 from totohio.remote.sessions import RemoteSession
 
 GREETING = 10.0  # seconds that a client has to say who it is
+GRACE = 0.5  # and has for it when others are kept out
 NONCE = 16  # bytes
 EXPIRIES = 256  # calls and sessions that are ended in a cycle
 PATIENCE = 600.0  # seconds that a worker thread waits for a client's callback at most
@@ -108,12 +109,20 @@ class LendingHouse:
         Raises:
             TotohioError: There are too many.
         """
-        if len(self.sessions) >= self.max_sessions:
+        if len(self.sessions) >= self.max_sessions and not self._make_room():
             raise TotohioError("there are too many sessions")
         session = RemoteSession(self, carrier, nonce=self._minter.draw(NONCE), address=address, framed=framed)
         self.sessions[session] = None
         self.greetings.set(session, self.lot.tyme)
         return session
+
+    def _make_room(self) -> bool:
+        """End the session that has not said for longest who it is, so that nobody is kept out by who says nothing."""
+        oldest = self.greetings.oldest()
+        if oldest is None or oldest[1] > self.lot.tyme - GRACE:
+            return False
+        oldest[0].end(TimeoutError("it did not say who it is while others wanted to"))
+        return True
 
     def heard(self, session: RemoteSession) -> None:
         """A session has said something."""
@@ -178,6 +187,10 @@ class LendingHouse:
         steward = LendingSteward(remoter=remoter, server=server)
         steward.house = self
         return steward
+
+    def turn_away(self, sock: Any) -> None:
+        """Close a connection that is one too many."""
+        sock.close()
 
     def drained(self, steward: Any) -> None:
         """A peer has read what had to wait for it."""

@@ -173,7 +173,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
             if cs is None:
                 return
             if len(self.stewards) >= self.bounds.max_connections and not self._make_room():
-                self._turn_away(cs)
+                self.turn_away(cs)
                 continue
             try:
                 remoter = self.servant.remoter(cs, ca)
@@ -343,7 +343,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
                 return True
         return False
 
-    def _turn_away(self, cs: Any) -> None:
+    def turn_away(self, cs: Any) -> None:
         """Say that there are too many connections, as far as that needs no waiting, and close."""
         with contextlib.suppress(OSError):
             cs.setblocking(False)

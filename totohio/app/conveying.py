@@ -31,7 +31,9 @@ class Connection:
         self._steward = steward
         self._outs: list[bytes] | None = None  # while requests are carried out
         self._gone = False
-        self._waiting = False
+        self._waiting = False  # for the peer to read
+        self._queued = False  # there is more to be carried out in the next cycle
+        self._held = False  # nothing is read because of one of both
         self._session = house.begin(self, address=address, framed=self.framed)
 
     # ------------------------------------------------------------ what the Steward tells
@@ -39,7 +41,8 @@ class Connection:
     def received(self, data: bytes) -> None:
         """Bytes have come."""
         self._session.feed(data)
-        self.resume()
+        if not self._queued:
+            self.resume()
 
     def lost(self) -> None:
         """The peer has left, or sends no more."""
@@ -52,6 +55,7 @@ class Connection:
 
     def resume(self) -> None:
         """Carry out what has come; the replies leave together."""
+        self._queued = False
         if self._gone:
             return
         self._outs = []
@@ -63,23 +67,26 @@ class Connection:
         if self._session.closed is not None:
             self._depart()
             return
-        if more and not self._waiting:
-            self._house.resumes.append(self)
         if self._steward.remoter.pending > self._steward.server.bounds.max_write_buffer:
-            self.pause()
-
-    def pause(self) -> None:
-        """Read no more until the peer reads."""
-        if not self._waiting:
             self._waiting = True
-            self._steward.hold(True)
+        if more and not self._waiting:
+            self._queue()
+        held = self._waiting or self._queued
+        if held is not self._held:
+            self._held = held
+            self._steward.hold(held)
+
+    def _queue(self) -> None:
+        """Carry out more in the next cycle; until all is, nothing more is read."""
+        if not self._queued:
+            self._queued = True
+            self._house.resumes.append(self)
 
     def drained(self) -> None:
         """The peer has read."""
         if self._waiting and not self._gone:
             self._waiting = False
-            self._steward.hold(False)
-            self._house.resumes.append(self)
+            self._queue()
 
     # ------------------------------------------------------------ for the session
 
@@ -120,7 +127,8 @@ class SocketConnection(Connection):
                 self._session.feed(payload)
             elif kind == "text":
                 self._channel.close(UNSUPPORTED, "messages are binary here")
-        self.resume()
+        if not self._queued:
+            self.resume()
         self._flush()
 
     def _write(self, messages: list[bytes]) -> None:

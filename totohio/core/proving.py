@@ -23,6 +23,7 @@ TOTO = re.compile(r"(\$p5k2\$([0-9a-fA-F]*)\$[^$]+)\$([A-Za-z0-9./]+={0,2})\Z")
 MOST_MEMORY = 1 << 20  # KiB that a client spends on a hash, whatever the server says
 MOST_PASSES = 64
 MOST_LANES = 64
+SHORTEST_LEASE, LONGEST_LEASE = 0.1, 1e9  # seconds; a client says that it is there thrice as often
 
 
 class ProofError(TotohioError):
@@ -126,6 +127,19 @@ def session_mac(key: str, nonce: bytes) -> bytes:
     return hmac.digest(key.encode(), b"totohio remote session" + nonce, "sha256")
 
 
+def greeted(greeting: Any) -> bytes:
+    """Read how a server greets us: the nonce that we are to sign.
+
+    Raises:
+        ProofError: It is no greeting.
+    """
+    match greeting:
+        case {"nonce": bytes(nonce)}:
+            return nonce
+        case _:
+            raise ProofError("the server says something else than a greeting")
+
+
 def welcomed(welcome: Any, proof: bytes | None) -> tuple[str, list[str], float]:
     """Read how a server welcomes us: who we are, the names of what is lent, and the seconds for which it is.
 
@@ -133,7 +147,9 @@ def welcomed(welcome: Any, proof: bytes | None) -> tuple[str, list[str], float]:
         ProofError: It has not shown that it has the password's hash.
     """
     match welcome:
-        case [str(user_id), shown, list(names), (int() | float()) as lease]:
+        case [str(user_id), shown, list(names), (int() | float()) as lease] if (
+            SHORTEST_LEASE <= lease <= LONGEST_LEASE and all(type(name) is str for name in names)
+        ):
             if proof is not None and (type(shown) is not bytes or not hmac.compare_digest(shown, proof)):
                 raise ProofError("the server has not shown that it knows the user")
             return user_id, names, lease

@@ -16,7 +16,7 @@ import msgspec
 from totohio.base.clocking import Clock, Minter
 from totohio.base.errors import TotohioError
 from totohio.base.futures import Future
-from totohio.core.proving import answer, session_mac, transcript, welcomed
+from totohio.core.proving import answer, greeted, session_mac, transcript, welcomed
 from totohio.remote.borrowing import Borrower
 from totohio.remote.carrying import Carrier, open_carrier
 from totohio.remote.conversing import DisconnectedError
@@ -251,12 +251,12 @@ class Remote:
         greeting = self.perform("hello", None, [VERSION])
         nonce = Minter().draw(NONCE)
         challenge = self.perform("challenge", None, [user_id, nonce])
-        ours, theirs = answer(challenge, password, transcript(user_id, greeting["nonce"], nonce))
+        ours, theirs = answer(challenge, password, transcript(user_id, greeted(greeting), nonce))
         self._enter(self.perform("prove", None, [ours]), theirs)
 
     def _present(self, session_id: str, key: str) -> None:
         greeting = self.perform("hello", None, [VERSION])
-        self._enter(self.perform("present", None, [session_id, session_mac(key, greeting["nonce"])]), None)
+        self._enter(self.perform("present", None, [session_id, session_mac(key, greeted(greeting))]), None)
 
     def _enter(self, welcome: Any, proof: bytes | None) -> None:
         self.user_id, self._names, lease = welcomed(welcome, proof)

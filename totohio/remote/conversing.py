@@ -68,6 +68,7 @@ class Conversation:
         self._asked: dict[int, Future[Any]] = {}
         self._count = 0
         self._described: set[Any] = set()
+        self._lending: list[tuple[int, Any]] = []  # with the message that is just packed: numbers, and keys described
         self._descriptions: dict[Any, Any] = {}
         self._received: dict[int, int] = {}  # how often each number of the other end has come
         self._stand_ins: WeakValueDictionary[int, Any] = WeakValueDictionary()
@@ -89,7 +90,7 @@ class Conversation:
         message = {"i": number, "o": operation, "t": target, "a": list(args)}
         if kw:
             message["k"] = kw
-        data = self._codec.pack(message)
+        data = self._pack(message)
         future: Future[Any] = Future()
         self._asked[number] = future
         if self._released:
@@ -138,7 +139,7 @@ class Conversation:
         if len(self._released) >= RELEASES:
             self.give_back()
         try:
-            data = self._codec.pack({"r": number, "v": value})
+            data = self._pack({"r": number, "v": value})
         except Exception as error:
             self.refuse(number, error)
             return
@@ -198,20 +199,35 @@ class Conversation:
                 raise LendingError("a notice that there is not")
 
     def _take_reply(self, number: Any, message: dict[str, Any]) -> None:
+        error = message.get("e")
+        if error is not None and not isinstance(error, BaseException):
+            raise LendingError("a reply with an error that is none")  # whoever waits is told by the end
         future = self._asked.pop(number, None) if type(number) is int else None
         if future is None:
             if type(number) is int and 0 < number <= self._count:
                 return  # it was given up
             raise LendingError("a reply to what nobody has asked")
-        error = message.get("e")
         if error is None:
             future.set_result(message.get("v"))
-        elif isinstance(error, BaseException):
-            future.set_exception(error)
         else:
-            raise LendingError("a reply with an error that is none")
+            future.set_exception(error)
 
     # ------------------------------------------------------------ references
+
+    def _pack(self, message: dict[str, Any]) -> bytes:
+        """Give the bytes of a message; when it cannot be sent, what it would have lent is not lent."""
+        lending = self._lending
+        try:
+            data = self._codec.pack(message)
+        except BaseException:
+            for number, key in reversed(lending):
+                self.table.release(number, 1)
+                self._described.discard(key)
+            lending.clear()
+            raise
+        if lending:
+            lending.clear()
+        return data
 
     def _lend(self, value: Any) -> Any:
         number = self.borrowed(value)
@@ -222,7 +238,9 @@ class Conversation:
         if key is None:
             key = number
         if key in self._described:
+            self._lending.append((number, None))
             return [MINE, number, key, None]
+        self._lending.append((number, key))
         self._described.add(key)
         return [MINE, number, key, description()]
 
@@ -232,7 +250,7 @@ class Conversation:
                 if description is not None:
                     if len(self._descriptions) >= MOST_DESCRIPTIONS:
                         raise LendingError("too many descriptions")
-                    self._descriptions[key] = description
+                    self._descriptions[key] = self.described(description)
                 elif key not in self._descriptions:
                     raise LendingError("a reference without a description")
                 if number not in self._received and len(self._received) >= self._limit:
@@ -250,6 +268,10 @@ class Conversation:
     def borrowed(self, value: Any) -> int | None:
         """Give the number of what stands for an object of the other end; None for what is no such thing."""
         raise NotImplementedError
+
+    def described(self, description: Any) -> Any:
+        """Give what of a description is kept; it may be as large as a message."""
+        return description
 
     def describe(self, value: Any) -> tuple[Any, Callable[[], Any]]:
         """Say what an object is: a key for those of its kind, None for one of its own, and what makes the words."""

@@ -16,7 +16,7 @@ from totohio.base.environing import Environment, Poller
 from totohio.base.errors import TotohioError
 from totohio.base.futures import Future
 from totohio.core.invoking import DEFERRED, Lot
-from totohio.core.proving import answer, session_mac, transcript, welcomed
+from totohio.core.proving import answer, greeted, session_mac, transcript, welcomed
 from totohio.net.kernel import kernel_environment
 from totohio.net.linking import Address, Link
 from totohio.remote.borrowing import Borrower
@@ -304,13 +304,13 @@ class RemoteDoer(Doer):
         greeting = yield self.perform("hello", None, [VERSION])
         nonce = self._environment.minter.draw(NONCE)
         challenge = yield self.perform("challenge", None, [user_id, nonce])
-        signed = transcript(user_id, greeting["nonce"], nonce)
+        signed = transcript(user_id, greeted(greeting), nonce)
         ours, theirs = yield self._threads.submit(answer, challenge, password, signed)
         self._enter((yield self.perform("prove", None, [ours])), theirs)
 
     def _present(self, session_id: str, key: str) -> Any:
         greeting = yield self.perform("hello", None, [VERSION])
-        mac = session_mac(key, greeting["nonce"])
+        mac = session_mac(key, greeted(greeting))
         self._enter((yield self.perform("present", None, [session_id, mac])), None)
 
     def _enter(self, welcome: Any, proof: bytes | None) -> None:

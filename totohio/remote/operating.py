@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from types import FunctionType, GeneratorType, MethodType
 from typing import Any
 
-from totohio.core.lending import Exposures, ForbiddenError, Lent, lend
+from totohio.core.lending import Exposures, ForbiddenError, Lent, lend, name_of
+from totohio.remote.table import NotLentError
 from totohio.wire.lending import LendingError
 
+LONGEST_WORD = 50  # characters of a name in a log
 LONGEST_PATH = 16  # names that lead from an object to what is meant
 BATCH = 100  # items of an iterator that are sent at once, at most
 
@@ -199,3 +201,16 @@ def _generates(function: Any, result: "GeneratorType[Any, Any, Any]") -> bool:
     if isinstance(function, MethodType):
         function = function.__func__
     return isinstance(function, FunctionType) and result.gi_code is function.__code__
+
+
+def title(request: dict[str, Any], find: Callable[[Any], Any]) -> str:
+    """Give the words for a request in the log: what is done, and with what."""
+    target = request.get("t")
+    root, *names = target if type(target) is list and 0 < len(target) <= LONGEST_PATH else (target,)
+    if type(root) is int:
+        try:
+            names.insert(0, name_of(find(root)))
+        except NotLentError:
+            names = []
+    operation, *words = (each[:LONGEST_WORD] if type(each) is str else "?" for each in (request.get("o"), *names))
+    return f"remote {operation} {'.'.join(words)}".rstrip()

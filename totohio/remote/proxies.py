@@ -32,16 +32,15 @@ class Proxy:
     def __init__(self, performer: "Performer", number: int, description: Any) -> None:
         """Set it up; a description that says nothing is of an object of which nothing can be reached."""
         known = description if type(description) is dict else {}
-        names = known.get("names")
-        operators = known.get("operators")
+        name, names, operators, text = (known.get(key) for key in ("name", "names", "operators", "help"))
         put = object.__setattr__
         put(self, "_performer", performer)
         put(self, "_number", number)
-        put(self, "_name", str(known.get("name", "object"))[:200])
-        put(self, "_names", names if type(names) is dict else {})
+        put(self, "_name", name[:200] if type(name) is str else "object")
+        put(self, "_names", {each: names[each] for each in names if type(each) is str} if type(names) is dict else {})
         put(self, "_operators", frozenset(operators) if type(operators) is list else frozenset())
-        put(self, "_calls", bool(known.get("call")))
-        put(self, "_help", str(known.get("help", "")))
+        put(self, "_calls", known.get("call") is True)
+        put(self, "_help", text if type(text) is str else "")
 
     def __repr__(self) -> str:
         return f"<remote {self._name} of {self._performer.url}>"

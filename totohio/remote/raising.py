@@ -80,6 +80,9 @@ def _plain(value: Any) -> bool:
 def made_error(payload: Any, known: Mapping[str, type[BaseException]]) -> BaseException:
     """Make an exception of a payload; its ``remote_traceback`` is the text of where it was raised.
 
+    Its arguments are as plain as `describe_error` sends them. Others it does not get: that is what an exception says
+    about itself with, and some of Python's own can be made to say gigabytes.
+
     Raises:
         LendingError: It is none.
     """
@@ -97,14 +100,24 @@ def made_error(payload: Any, known: Mapping[str, type[BaseException]]) -> BaseEx
 def _made(
     name: str, message: str, args: list[Any] | None, code: Any, known: Mapping[str, type[BaseException]]
 ) -> BaseException:
+    if args is None or not all(map(_plain, args)):
+        args = [message]
     if code is not None:
         return TotoException(code, args[0] if args else message)
     kind = known.get(name) or OURS.get(name) or BUILTIN.get(name)
-    if kind is not None:
+    if kind is not None and not (issubclass(kind, UnicodeError) and any(map(_negative, args))):
         try:
-            error = kind(*(args if args is not None else [message]))
+            error = kind(*args)
         except Exception:  # it takes other arguments than it keeps
             return RemoteError(name, message)
         if isinstance(error, BaseException):
             return error
     return RemoteError(name, message)
+
+
+def _negative(value: Any) -> bool:
+    """Tell whether a UnicodeError is about what stands before its text or bytes.
+
+    CPython reads that, wherever in memory it is, when such an error says what it is (mended in 3.12.8 and 3.13.1).
+    """
+    return type(value) is int and value < 0

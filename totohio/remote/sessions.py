@@ -21,14 +21,13 @@ from totohio.base.errors import (
 )
 from totohio.base.futures import Future
 from totohio.core.invoking import DEFERRED
-from totohio.core.lending import ForbiddenError, Lent, name_of
+from totohio.core.lending import ForbiddenError, Lent
 from totohio.core.limiting import Allowance
 from totohio.remote.callbacks import Callback
 from totohio.remote.conversing import Conversation, DisconnectedError
 from totohio.remote.greeting import greet
-from totohio.remote.operating import Operations
+from totohio.remote.operating import Operations, title
 from totohio.remote.ports import Carrier, House
-from totohio.remote.table import NotLentError
 from totohio.wire.framing import Framer, FramingError
 from totohio.wire.lending import LendingError
 
@@ -36,6 +35,7 @@ logger = logging.getLogger("totohio")
 
 GREETING_SIZE = 4096  # bytes of a frame of somebody who has not said who it is
 SLICE = 64  # requests that are carried out in a cycle for one session
+LONGEST_NAME = 100  # characters of what a callable of the client is called
 LONGEST_CODE = 1 << 16  # characters of statements
 
 
@@ -155,7 +155,7 @@ class RemoteSession(Conversation):
         if type(number) is not int or number < 0 or number in self._calls:
             raise LendingError("a request has a number of its own")
         if self._house.timed:
-            self._notes[number] = (self._title(request), self._house.monotonic())
+            self._notes[number] = (title(request, self.table.find), self._house.monotonic())
         try:
             args, kw = request.get("a") or [], request.get("k") or {}
             if type(args) is not list or type(kw) is not dict:
@@ -241,17 +241,6 @@ class RemoteSession(Conversation):
 
     # ------------------------------------------------------------ the rest
 
-    def _title(self, request: dict[str, Any]) -> str:
-        """Give the words for a request in the log: what is done, and with what."""
-        target = request.get("t")
-        root, *names = target if type(target) is list and target else (target,)
-        if type(root) is int:
-            try:
-                names.insert(0, name_of(self.table.find(root)))
-            except NotLentError:
-                names = []
-        return f"remote {request.get('o')!s:.20} {'.'.join(map(str, names)):.100}".rstrip()
-
     def _note(self, number: int, code: Any) -> None:
         title, began = self._notes.pop(number, ("", 0.0))
         if title:
@@ -280,7 +269,7 @@ class RemoteSession(Conversation):
             raise TotoException(ERROR_TOO_MANY_REQUESTS, f"More than {policy.rate:g} requests a second.")
 
     def _operate(self, operation: Any, target: Any, args: list[Any], kw: dict[str, Any]) -> Any:
-        operate = self._operations.by_name.get(operation)
+        operate = self._operations.by_name.get(operation) if type(operation) is str else None
         if operate is not None:
             return operate(target, args, kw)
         match operation, args:
@@ -365,10 +354,14 @@ class RemoteSession(Conversation):
         key, words = self._house.describe(value)
         return (None, lambda: words() | {"call": True}) if self._operations.own(value) else (key, words)
 
+    def described(self, description: Any) -> Any:
+        """Give what of a description is kept: a name, not the message that it came in."""
+        name = description.get("name") if type(description) is dict else None
+        return name[:LONGEST_NAME] if type(name) is str else "?"
+
     def stand_in(self, number: int, description: Any) -> Callback:
         """Make what stands for a callable of the client."""
-        name = description.get("name") if type(description) is dict else None
-        return Callback(self, number, name[:100] if type(name) is str else "?")
+        return Callback(self, number, description)
 
     # ------------------------------------------------------------ the end
 

@@ -14,7 +14,8 @@ from hio.base import doing
 from tests.net.fakes import Listener, Ours
 from tests.waiting import LONG
 from totohio.base.doing import Doer
-from totohio.net.polling import READABLE, WRITABLE, KernelPoller, PollingDoist
+from totohio.net.epoll import READABLE, WRITABLE
+from totohio.net.polling import KernelPoller, PollingDoist
 
 # ------------------------------------------------------------ the kernel's poller
 

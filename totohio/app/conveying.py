@@ -103,7 +103,7 @@ class Connection:
             self._depart()
 
     def _write(self, messages: list[bytes]) -> None:
-        self._steward.write(b"".join(map(frame, messages)))
+        self._steward.write(frame(messages[0]) if len(messages) == 1 else b"".join(map(frame, messages)))
 
     def _depart(self) -> None:
         if not self._gone:
@@ -169,7 +169,28 @@ class LendingSteward(Steward):
         except TotohioError:
             self.close()
             return
+        self._connection = connection
         self.adopt(connection)
+        if not self.remoter.shaking:
+            self._settle()  # no deadline of HTTP's is this connection's
+
+    def _shake(self) -> None:
+        super()._shake()
+        if not (self.closed or self.remoter.shaking):
+            self._settle()
+
+    def _receive(self) -> None:
+        """Hand over what has come; what the session sends then, or waits for, it says itself."""
+        remoter = self.remoter
+        data = None if self.lingering else remoter.receive()
+        if data is not None:
+            self._connection.received(data)
+        elif self.lingering:
+            super()._receive()
+        elif remoter.cutoff:
+            self.close()
+        elif remoter.ended:
+            self._end()
 
 
 class LendingSockets:

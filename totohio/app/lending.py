@@ -127,8 +127,12 @@ class LendingHouse:
     def heard(self, session: RemoteSession) -> None:
         """A session has said something."""
         if session.user_id is not None and session.closed is None:
-            self.greetings.drop(session)
             self.leases.set(session, self.lot.tyme)
+
+    def entered(self, session: RemoteSession) -> None:
+        """A session has said who it is."""
+        self.greetings.drop(session)
+        self.heard(session)
 
     def done(self, session: RemoteSession) -> None:
         """A call of a session is done."""

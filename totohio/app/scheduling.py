@@ -108,7 +108,13 @@ class TotoDoer(DoDoer):
 
     def due(self, tyme: float) -> float:
         """The earliest tyme at which one of its Doers, or the end of its drain, needs a cycle."""
-        due = super().due(tyme)
+        return self._until(super().due(tyme), tyme)
+
+    def due_next(self, tyme: float) -> float:
+        """The same, right after `recur`."""
+        return super().due_next(tyme) if self._asked is None else self.due(tyme)
+
+    def _until(self, due: float, tyme: float) -> float:
         if self._end is None:
             return due
         end = self._impatient if tyme < self._impatient else self._end

@@ -52,10 +52,19 @@ class DoDoer(doing.DoDoer):  # type: ignore[misc]
 
     def __init__(self, *, doers: list[Any], tymth: Any = None) -> None:
         super().__init__(doers=doers, tymth=tymth, tock=0.0)
+        self._passed = FOREVER  # when the first is due of those that were passed over after the last one that ran
+        self._others: list[tuple[Any, float, Any]] = []  # the deeds of the others
 
     def due(self, tyme: float) -> float:
         """The earliest tyme in seconds at which one of its Doers that still run needs a cycle."""
         return soonest(self.deeds, tyme, CADENCE)
+
+    def due_next(self, tyme: float) -> float:
+        """What `due` gives, for who calls it right after `recur`: Doers are not asked twice for what they have said.
+
+        Nothing may have happened since, but for what wakes the poller.
+        """
+        return min(self._passed, soonest(self._others, tyme, CADENCE))
 
     def enter(self, doers: Any = None, **kwa: Any) -> Any:
         """Enter the given Doers, or its own."""
@@ -69,21 +78,38 @@ class DoDoer(doing.DoDoer):  # type: ignore[misc]
         """
         if deeds is None:
             deeds = self.deeds
+        passed, first = [], FOREVER
+        self._others = others = []
         deeds.append((None, None, None))  # where this round ends, as hio marks it
         while deeds:
             deed = deeds.popleft()
             dog, retyme, doer = deed
             if dog is None:
                 break
-            if retyme > tyme or (isinstance(doer, Doer) and not doer.attentive and doer.due(tyme) > tyme):
+            if retyme > tyme:
                 deeds.append(deed)
+                others.append(deed)
                 continue
+            if not getattr(doer, "attentive", True):
+                due = doer.due(tyme)
+                if due > tyme:
+                    if due < first:
+                        first = due
+                    deeds.append(deed)
+                    passed.append(deed)
+                    continue
             try:
                 tock = dog.send(tyme)
             except StopIteration as stop:
                 getattr(doer, "__func__", doer).done = stop.value or False  # a bound method cannot be written to
             else:
-                deeds.append((dog, retyme + tock if tock else tyme + self.tock, doer))
+                deed = (dog, retyme + tock if tock else tyme + self.tock, doer)
+                deeds.append(deed)
+                others.append(deed)
+            if passed:  # what has run may have brought them something
+                others += passed
+                passed, first = [], FOREVER
+        self._passed = first
         return not deeds
 
 

@@ -139,8 +139,10 @@ class Future(Generic[T]):
                 raise InvalidStateError("the Future is complete already")
             self._value = value
             self._state = state
-        callbacks, self._callbacks = self._callbacks, []
-        self._call(callbacks)
+        callbacks = self._callbacks
+        if callbacks:
+            self._callbacks = []
+            self._call(callbacks)
 
     def _call(self, callbacks: "list[Callable[[Future[T]], Any]]") -> None:
         for callback in callbacks:

@@ -93,17 +93,15 @@ def lend(
 
 def mark_of(target: Any) -> Lent | None:
     """Give how a function, method, property or class is lent itself; None when it is not."""
-    if isinstance(target, property):
-        target = target.fget
-    elif isinstance(target, (staticmethod, classmethod, MethodType)):
-        target = target.__func__
-    if isinstance(target, type):
-        found = target.__dict__.get(MARK)  # a class is not lent because one that it is made of is
-    elif isinstance(target, FunctionType):
-        found = target.__dict__.get(MARK)
-    else:
-        found = None
-    if not isinstance(found, Lent):
+    if type(target) is not FunctionType:
+        if isinstance(target, property):
+            target = target.fget
+        elif isinstance(target, (staticmethod, classmethod, MethodType)):
+            target = target.__func__
+        if not isinstance(target, (type, FunctionType)):
+            return None
+    found = target.__dict__.get(MARK)  # its own: a class is not lent because one that it is made of is
+    if type(found) is not Lent:
         return None
     roles = marks(target).roles  # whichever decorator came first
     if roles != found.roles:

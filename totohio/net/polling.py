@@ -9,11 +9,10 @@ from typing import Any
 from hio.base import doing
 
 from totohio.base.clocking import Clock
-from totohio.base.doing import CADENCE, FOREVER, soonest
+from totohio.base.doing import CADENCE, FOREVER, DoDoer, soonest
 from totohio.base.environing import Attendant, Poller
+from totohio.net.epoll import READABLE, Epoll, Portable, Readiness
 
-READABLE = selectors.EVENT_READ
-WRITABLE = selectors.EVENT_WRITE
 ENDED = 4  # a socket that is watched for nothing else: its peer sends no more, or is gone
 WAKE_SIZE = 4096  # bytes taken at once from the wake-up pipe; each wake-up is one
 LONGEST_WAIT = 86400.0  # seconds in one go: the kernel's pollers count milliseconds and end at 24 days
@@ -31,7 +30,7 @@ class KernelPoller:
     """
 
     def __init__(self) -> None:
-        self._selector: selectors.BaseSelector | None = None
+        self._selector: Readiness | None = None
         self._ends = _Ends()
         self._receiver: socket.socket | None = None
         self._sender: socket.socket | None = None
@@ -39,8 +38,7 @@ class KernelPoller:
 
     def fileno(self) -> int:
         """The descriptor of the kernel's poller, itself readable when one of its sockets is ready."""
-        fileno: int = self._opened().fileno()  # type: ignore[attr-defined]
-        return fileno
+        return self._opened().fileno()
 
     def register(self, sock: Any, mask: int, attendant: Attendant) -> None:
         """Begin to watch a socket."""
@@ -66,7 +64,7 @@ class KernelPoller:
     def wait(self, seconds: float | None) -> None:
         """Wait until a socket is ready, `wake` is called or the time is over; None waits without end."""
         selector = self._selector or self._opened()
-        self._found = found = [(key.data, mask) for key, mask in selector.select(seconds)]
+        self._found = found = selector.found(seconds)
         if self._ends.attendants:
             found += self._ends.found()
 
@@ -102,14 +100,14 @@ class KernelPoller:
             if thing is not None:
                 thing.close()
 
-    def _opened(self) -> selectors.BaseSelector:
+    def _opened(self) -> Readiness:
         """Give the kernel's poller, made now unless it is there already."""
         if self._selector is None:
             receiver, sender = socket.socketpair()
             receiver.setblocking(False)
             sender.setblocking(False)
             sender.send(b"\0")  # whoever called wake before there was anything to wake has not called in vain
-            selector = selectors.DefaultSelector()
+            selector: Readiness = Epoll() if hasattr(select, "epoll") else Portable()
             selector.register(receiver, READABLE, self)
             self._selector, self._receiver, self._sender = selector, receiver, sender
         return self._selector
@@ -125,7 +123,7 @@ class _Ends:
         self.attendants: dict[int, Attendant] = {}
         self._epoll: Any = None
 
-    def register(self, selector: selectors.BaseSelector, sock: Any, attendant: Attendant) -> None:
+    def register(self, selector: Readiness, sock: Any, attendant: Attendant) -> None:
         if not hasattr(select, "epoll"):
             return
         if self._epoll is None:
@@ -252,7 +250,9 @@ class PollingDoist(doing.Doist):  # type: ignore[misc]
     def _wait(self, start: float, end: float) -> None:
         """Wait until there is something to do, or ``end`` has come; tyme zero was at ``start``."""
         pollers = list(dict.fromkeys(_pollers(self.deeds, self.tyme)))
-        due = min(end, self.due())
+        _, retyme, doer = self.deeds[0]
+        alone = len(self.deeds) == 1 and retyme <= self.tyme and isinstance(doer, DoDoer)
+        due = min(end, doer.due_next(self.tyme) if alone else self.due())  # nobody else has run since it has
         seconds = None
         if due != FOREVER:  # the cycle has taken its time already
             seconds = min(max(0.0, due - self.clock.monotonic() + start), LONGEST_WAIT)

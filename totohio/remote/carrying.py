@@ -106,12 +106,7 @@ class SocketCarrier:
             return []
         if not data:
             raise ConnectionResetError("the server has closed the connection")
-        framer = self._framer
-        framer.feed(data)
-        messages: list[bytes] = []
-        while (message := framer.next()) is not None:
-            messages.append(message)
-        return messages
+        return self._framer.frames(data)
 
     # ------------------------------------------------------------ the socket
 

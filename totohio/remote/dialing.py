@@ -270,8 +270,7 @@ class RemoteDoer(Doer):
         borrower = self._borrower
         assert borrower is not None
         try:
-            self._framer.feed(data)
-            while (message := self._framer.next()) is not None:
+            for message in self._framer.frames(data):
                 borrower.take(message)
         except (TotohioError, ReferenceError) as error:
             self._fail(error)

@@ -88,7 +88,10 @@ class House(Protocol):
         """Note a call."""
 
     def heard(self, session: "RemoteSession") -> None:
-        """A session has said something, or who it is."""
+        """A session has said something."""
+
+    def entered(self, session: "RemoteSession") -> None:
+        """A session has said who it is."""
 
     def done(self, session: "RemoteSession") -> None:
         """A call of a session is done."""

@@ -124,16 +124,15 @@ class RemoteSession(Conversation):
                 message = self.getRequest()
                 if message is None:
                     return False
-                self.handed(message)
+                if "i" in message and "r" not in message:
+                    self.executeRequest(message)
+                else:
+                    self.handed(message)
         except (LendingError, FramingError, ReferenceError) as error:
             logger.info("remote: %r was ended: %s", self, error)
             self.end(error)
             return False
         return True
-
-    def requested(self, message: dict[str, Any]) -> None:
-        """The client asks for something."""
-        self.executeRequest(message)
 
     def noticed(self, message: dict[str, Any]) -> None:
         """The client tells something."""
@@ -145,32 +144,34 @@ class RemoteSession(Conversation):
 
     # ------------------------------------------------------------ requests
 
-    def executeRequest(self, request: dict[str, Any]) -> None:
+    def executeRequest(self, message: dict[str, Any]) -> None:
         """Carry out a request and reply, now or when it is done.
 
         Raises:
             LendingError: It has no number of its own.
         """
-        number = request.get("i")
+        number = message.get("i")
         if type(number) is not int or number < 0 or number in self._calls:
             raise LendingError("a request has a number of its own")
         if self._house.timed:
-            self._notes[number] = (title(request, self.table.find), self._house.monotonic())
+            self._notes[number] = (title(message, self.table.find), self._house.monotonic())
         try:
-            args, kw = request.get("a") or [], request.get("k") or {}
+            args, kw = message.get("a") or [], message.get("k") or {}
             if type(args) is not list or type(kw) is not dict:
                 raise LendingError("arguments are a list, and a map by name")
             if self.user_id is None:
-                result = greet(self, self._house, request.get("o"), args)
+                result = greet(self, self._house, message.get("o"), args)
             else:
                 self._admit()
-                result = self._operate(request.get("o"), request.get("t"), args, kw)
+                result = self._operate(message.get("o"), message.get("t"), args, kw)
             if type(result) in DEFERRED:
                 self._park(number, result)
             else:
                 self.sendReply(number, result)
         except BaseException as error:  # a lent function may raise SystemExit: that is its own end, not the server's
             self.sendException(number, error)
+
+    requested = executeRequest  # what a Conversation calls it
 
     def sendReply(self, number: int, value: Any) -> None:
         """Send what a request has brought."""
@@ -251,7 +252,7 @@ class RemoteSession(Conversation):
         self.user_id = result[0]
         if self._framer is not None:
             self._framer.limit = self._policy.max_frame
-        self._house.heard(self)
+        self._house.entered(self)
         return [*result, self.dir(), self._policy.lease]
 
     def _admit(self) -> None:

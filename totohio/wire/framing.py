@@ -8,6 +8,8 @@ import struct
 from totohio.base.errors import TotohioError
 
 HEAD = struct.Struct(">I")
+SIZE = HEAD.size
+_pack, _unpack_from = HEAD.pack, HEAD.unpack_from
 
 
 class FramingError(TotohioError):
@@ -29,6 +31,22 @@ class Framer:
         """Take bytes that have come."""
         self._received += data
 
+    def frames(self, data: bytes) -> list[bytes]:
+        """Take bytes that have come, and take out all frames that are there as a whole.
+
+        Raises:
+            FramingError: One is larger than ``limit``.
+        """
+        if not self._received and len(data) >= SIZE:
+            (size,) = _unpack_from(data)
+            if size == len(data) - SIZE and size <= self.limit:
+                return [data[SIZE:]]  # as it mostly is
+        self.feed(data)
+        frames: list[bytes] = []
+        while (frame := self.next()) is not None:
+            frames.append(frame)
+        return frames
+
     def take(self, count: int) -> bytes | None:
         """Take out so many bytes, whatever they are; None when there are not as many yet."""
         received = self._received
@@ -45,19 +63,19 @@ class Framer:
             FramingError: It is larger than ``limit``.
         """
         received = self._received
-        if len(received) < HEAD.size:
+        if len(received) < SIZE:
             return None
-        size: int = HEAD.unpack_from(received)[0]
+        (size,) = _unpack_from(received)
         if size > self.limit:
             raise FramingError(f"a frame of {size} bytes, where {self.limit} are allowed")
-        end = HEAD.size + size
+        end = SIZE + size
         if len(received) < end:
             return None
-        body = bytes(received[HEAD.size : end])
+        body = bytes(received[SIZE:end])
         del received[:end]
         return body
 
 
 def frame(body: bytes) -> bytes:
     """Give the bytes of a frame."""
-    return HEAD.pack(len(body)) + body
+    return _pack(len(body)) + body

@@ -33,7 +33,7 @@ def test_every_answer_is_the_right_one(world: World) -> None:
     world.sometimes("nothing at all happens", not world.plan.fired)
 
 
-@sim(seeds=300, faults="radioactive")
+@sim(seeds=200, faults="radioactive")
 def test_a_cluster_that_is_healed_serves_again(world: World) -> None:
     mixture(world)
     for host in list(world.hosts.values()):

@@ -87,7 +87,7 @@ def crashes(world: World) -> set[tuple[str, str]]:
 # ---------------------------------------------------------------- in files
 
 
-@sim(seeds=400, faults="radioactive")
+@sim(seeds=250, faults="radioactive")
 def test_nothing_acknowledged_is_lost_from_files(world: World) -> None:
     counting(world, serve(world, "lmdb"), clients=3, calls=4)
     kinds = {kind for kind, _ in crashes(world)}
@@ -115,7 +115,7 @@ def test_a_crash_in_the_middle_of_a_commit_takes_back_nothing_that_was_told(worl
 # ---------------------------------------------------------------- in Redis
 
 
-@sim(seeds=160, faults="radioactive")
+@sim(seeds=100, faults="radioactive")
 def test_nothing_acknowledged_is_lost_from_redis(world: World) -> None:
     counting(world, serve(world, "redis"), clients=3, calls=4)
     struck = crashes(world)

@@ -1,15 +1,20 @@
 """The client that does not wait, over real sockets: a Doer beside others, under our Doist or hio's."""
 
+import contextlib
+import ssl
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from hio.base import doing
 
 from tests.processes import LONG
 from tests.remote.support import PASSWORD, Site, serving
-from totohio import Future, PollingDoist
+from tests.servers import free_port
+from totohio import CancelledError, Future, PollingDoist, sleep
 from totohio.remote import DisconnectedError, Proxy, RemoteDoer
 from totohio.sim.worlding import Script
 
@@ -139,6 +144,85 @@ def test_a_doer_that_has_ended_can_begin_again(site: Site) -> None:
         with pytest.raises(DisconnectedError):
             proxy.greet()
     site.until(lambda: not site.house.sessions, "the session is gone")
+
+
+def test_a_script_goes_on_after_the_end_and_one_that_is_left_is_cancelled(site: Site) -> None:
+    doer = dial(site)
+    seen: list[str] = []
+
+    async def script() -> None:
+        await doer.ready
+        with contextlib.suppress(DisconnectedError):
+            nap = doer.remote.nap(600)
+            seen.append("asked")
+            await nap
+        await sleep(0.0)
+        seen.append("over")
+        await Future()
+
+    doist = PollingDoist(doers=[doer])
+    doist.enter()
+    future = doer.spawn(script())
+    drive(doist, doer, lambda: seen)
+    doist.recur()
+    site.until(lambda: any(session.busy() for session in site.house.sessions), "it naps")
+    site.within(lambda: [session.end(OSError("enough")) for session in list(site.house.sessions)])
+    drive(doist, doer, lambda: len(seen) == 2)
+    assert seen == ["asked", "over"]
+    assert not future.done()
+    doist.exit()
+    with pytest.raises(CancelledError):
+        future.result()
+
+
+def test_where_nobody_listens_is_told_and_the_doist_goes_on() -> None:
+    for address in (("127.0.0.1", free_port()), ("no.such.number", 1)):
+        doer = RemoteDoer(address, user_id="ada", password="x")
+        doist = PollingDoist(doers=[doer])
+        doist.enter()
+        drive(doist, doer, doer.ready.done)
+        with pytest.raises(OSError):  # noqa: PT011 - which one is the system's affair
+            doer.ready.result()
+        with pytest.raises(DisconnectedError):
+            doer.remote.add(1, 2)
+        doist.exit()
+
+
+def test_more_than_may_wait_to_be_sent_ends_the_session_and_not_the_doist(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(doer: RemoteDoer) -> Any:
+        await doer.ready
+        assert doer._link is not None
+        monkeypatch.setattr(doer._link, "_max_pending", 1000)
+        with pytest.raises(DisconnectedError, match="would wait to be sent"):
+            await doer.remote.echo("x" * 2000)
+        return "over"
+
+    assert run(site, script) == "over"
+
+
+def test_tls_is_spoken_with_who_has_a_certificate_that_is_trusted(tmp_path: Path) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    contexts = []
+    for each in (authority, stranger):
+        contexts.append(ssl.create_default_context())
+        each.configure_trust(contexts[-1])
+    with serving(tmp_path, certfile=str(tmp_path / "server.pem")) as site:
+
+        async def echo(doer: RemoteDoer) -> Any:
+            await doer.ready
+            return len(await doer.remote.echo("x" * 900_000))
+
+        more: dict[str, Any] = {"context": contexts[0], "server_hostname": "localhost"}
+        assert run(site, generator, **more) == [2.0, "tom greets you", 2, "raised"]
+        assert run(site, echo, **more) == 900_000
+        for wrong in ({**more, "context": contexts[1]}, {**more, "server_hostname": "example.org"}):
+            with pytest.raises(ssl.SSLCertVerificationError):
+                run(site, generator, **wrong)
+        with pytest.raises(OSError):  # noqa: PT011 - the server ends a connection that is no TLS
+            run(site, generator)
 
 
 def test_a_doer_works_under_a_doist_of_hio(site: Site) -> None:

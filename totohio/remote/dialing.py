@@ -5,7 +5,7 @@ a server, or a script of the simulation.
 """
 
 import collections
-import math
+import ssl
 from collections.abc import Iterable
 from typing import Any
 
@@ -22,6 +22,7 @@ from totohio.net.linking import Address, Link
 from totohio.remote.borrowing import Borrower
 from totohio.remote.conversing import DisconnectedError
 from totohio.remote.proxies import Proxy
+from totohio.remote.securing import Veil
 from totohio.wire.framing import Framer, frame
 
 VERSION = 1
@@ -97,19 +98,23 @@ class RemoteDoer(Doer):
         password: str | None = None,
         session_id: str | None = None,
         session_key: str | None = None,
+        context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
         structs: Iterable[type[msgspec.Struct]] = (),
         errors: Iterable[type[BaseException]] = (),
     ) -> None:
         """Set it up.
 
         Args:
-            address: Host and port.
+            address: Host and port; the host is a numeric address, or ``localhost``, since to look up names would block.
             environment: Its seams to the world; the machine's own by default.
             poller: Tells when something has come, and is asked for that by somebody else; by default it has its own.
             user_id: Who we are; needs ``password``.
             password: It is not sent.
             session_id: The id of a session that we have over HTTP, in place of both; needs ``session_key``.
             session_key: The key of that session.
+            context: For TLS: whom it trusts, as ``ssl.create_default_context(cafile=...)`` says it.
+            server_hostname: With TLS: what the server's certificate says that it is; by default the host.
             structs: Classes of Structs that go by value.
             errors: Classes of exceptions that arrive as themselves.
 
@@ -119,7 +124,9 @@ class RemoteDoer(Doer):
         super().__init__()
         if (user_id is None or password is None) == (session_id is None or session_key is None):
             raise ValueError("say who it is: user_id and password, or session_id and session_key")
-        self.url = f"totohio://{address[0]}:{address[1]}" if isinstance(address, tuple) else address
+        host = address[0] if isinstance(address, tuple) else "localhost"
+        scheme = "totohio" if context is None else "totohio+tls"
+        self.url = f"{scheme}://{address[0]}:{address[1]}" if isinstance(address, tuple) else address
         self.user_id: str | None = None
         self.ready: Future[None] = Future()
         self.remote: Any = Path(self, ())
@@ -127,6 +134,9 @@ class RemoteDoer(Doer):
         self._environment = environment = environment or kernel_environment()
         self._own = self.attentive = poller is None
         self.poller = poller or environment.network.poller()
+        self._secure = None if context is None else (context, server_hostname or host)
+        self._veil: Veil | None = None
+        self._scripts: dict[Future[Any], None] = {}  # that run
         self._who = (user_id, password, session_id, session_key)
         self._structs, self._errors = list(structs), list(errors)
         self._borrower: _Dialed | None = None
@@ -147,8 +157,8 @@ class RemoteDoer(Doer):
         """The tyme at which something is to be said, or connecting is given up."""
         link = self._link
         if link is None or link.closed:
-            return math.inf
-        if self._outs and link.connected:
+            return self._lot.due()
+        if self._outs and link.connected and (self._veil is None or self._veil.open):
             return tyme
         return min(self._lot.due(), link.due, self._alarm())
 
@@ -160,10 +170,15 @@ class RemoteDoer(Doer):
         self._borrower = _Dialed(self, send=self._outs.append, structs=self._structs, errors=self._errors)
         self._borrower.lot = self._lot
         self._framer = Framer(MAX_FRAME)
+        self._outs.clear()
+        self._veil = None if self._secure is None else Veil(*self._secure)
         self._link = Link(network=self._environment.network, poller=self.poller, address=self._address, owner=self)
         self._spoken = self._heard = self._pinged = self.tyme
         self._unanswered = 0
-        self._link.open(self.tyme)
+        try:
+            self._link.open(self.tyme)
+        except OSError as error:
+            self._fail(error)
 
     def recur(self, tyme: float) -> bool:
         """Send what was asked for since the last cycle."""
@@ -183,10 +198,11 @@ class RemoteDoer(Doer):
             else:
                 self._unanswered += 1
                 self.perform("ping")
-        if self._outs and link.connected and not link.closed:
+        if self._outs and link.connected and not link.closed and (self._veil is None or self._veil.open):
             self._spoken = tyme
-            link.send(b"".join(map(frame, self._outs)))
+            data = b"".join(map(frame, self._outs))
             self._outs.clear()
+            self._send(data)
         return False
 
     def exit(self) -> None:
@@ -195,6 +211,9 @@ class RemoteDoer(Doer):
             self._link.close()
         self._lot.close()
         self._fail(DisconnectedError("the client ends"))
+        for future in list(self._scripts):
+            future.cancel()
+        self._scripts.clear()
         if self._own:
             self.poller.close()
 
@@ -209,11 +228,13 @@ class RemoteDoer(Doer):
         """Have a script run: a generator that yields Futures, or a coroutine that awaits them.
 
         Returns:
-            A Future of what it returns.
+            A Future of what it returns; it is cancelled when this Doer ends before.
         """
         future: Future[Any] = Future()
+        self._scripts[future] = None
 
         def done(result: Any, error: BaseException | None) -> None:
+            self._scripts.pop(future, None)
             if error is None:
                 future.set_result(result)
             else:
@@ -254,7 +275,13 @@ class RemoteDoer(Doer):
     # ------------------------------------------------------------ what the Link tells
 
     def opened(self) -> None:
-        """It is connected: say who we are."""
+        """It is connected: say who we are, once nobody else can listen."""
+        if self._veil is None:
+            self._introduce()
+        else:
+            self.received(b"")  # which begins TLS
+
+    def _introduce(self) -> None:
         user_id, password, session_id, key = self._who
         if user_id is not None and password is not None:
             script = self._log_in(user_id, password)
@@ -267,12 +294,18 @@ class RemoteDoer(Doer):
     def received(self, data: bytes) -> None:
         """The server has said something."""
         self._heard, self._unanswered = self.tyme, 0
-        borrower = self._borrower
+        borrower, veil = self._borrower, self._veil
         assert borrower is not None
         try:
+            if veil is not None:
+                was_open = veil.open
+                data = veil.received(data)
+                self._send(b"")
+                if veil.open and not was_open:
+                    self._introduce()
             for message in self._framer.frames(data):
                 borrower.take(message)
-        except (TotohioError, ReferenceError) as error:
+        except (OSError, TotohioError, ReferenceError) as error:
             self._fail(error)
 
     def drained(self) -> None:
@@ -287,6 +320,20 @@ class RemoteDoer(Doer):
         self._fail(error)
 
     # ------------------------------------------------------------ the rest
+
+    def _send(self, data: bytes) -> None:
+        """Send bytes, and with TLS whatever else it has to say."""
+        link, veil = self._link, self._veil
+        assert link is not None
+        if veil is not None:
+            if data:
+                veil.send(data)
+            data = veil.take()
+        try:
+            if data:
+                link.send(data)
+        except BufferError as error:
+            self._fail(DisconnectedError(str(error)))
 
     def _wake(self) -> None:
         self.poller.wake()

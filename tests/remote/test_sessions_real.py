@@ -282,6 +282,17 @@ def test_who_does_not_say_who_it_is_makes_room_for_others(make: Make) -> None:
                 assert late.closed()
 
 
+def test_who_asks_and_asks_and_does_not_say_who_it_is_is_sent_away(make: Make) -> None:
+    site = make()
+    with Peer(site) as peer:
+        asked = [{"i": number, "o": "challenge", "a": ["ada", b"n" * 16]} for number in range(21)]
+        assert peer.ask(asked[0])["r"] == 0  # which may have to wait for the store
+        peer.send(*asked[1:])
+        assert [peer.receive()["r"] for _ in range(19)] == list(range(1, 20))
+        assert peer.closed()
+    gone(site)
+
+
 def test_messages_are_as_large_as_they_may_be(make: Make) -> None:
     site = make(remote_max_frame=5000)
     with site.connect() as remote, site.connect() as other:

@@ -34,6 +34,7 @@ from totohio.wire.lending import LendingError
 logger = logging.getLogger("totohio")
 
 GREETING_SIZE = 4096  # bytes of a frame of somebody who has not said who it is
+GREETINGS = 20  # requests of somebody like that, each of which may ask the store for something
 SLICE = 64  # requests that are carried out in a cycle for one session
 LONGEST_NAME = 100  # characters of what a callable of the client is called
 LONGEST_CODE = 1 << 16  # characters of statements
@@ -77,6 +78,7 @@ class RemoteSession(Conversation):
         self._framer = Framer(GREETING_SIZE) if framed else None
         self._messages: list[bytes] = []
         self._notes: dict[int, tuple[str, float]] = {}  # by the client's number: what is logged when it is done
+        self._greetings = 0  # requests before it was known who asks
         self._calls: dict[int, Any] = {}  # by the client's number: what makes the reply
         self._allowance = Allowance(policy.rate, self.tyme)
         names, find = self.namespace, self.table.find
@@ -148,11 +150,15 @@ class RemoteSession(Conversation):
         """Carry out a request and reply, now or when it is done.
 
         Raises:
-            LendingError: It has no number of its own.
+            LendingError: It has no number of its own, or is one too many of somebody who is not known.
         """
         number = message.get("i")
         if type(number) is not int or number < 0 or number in self._calls:
             raise LendingError("a request has a number of its own")
+        if self.user_id is None:
+            self._greetings += 1
+            if self._greetings > GREETINGS:
+                raise LendingError("it does not say who it is")
         if self._house.timed:
             self._notes[number] = (title(message, self.table.find), self._house.monotonic())
         try:

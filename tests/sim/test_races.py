@@ -32,7 +32,7 @@ def winner(results: list[Any], refusal: int) -> int:
 
 
 @everywhere
-@sim(seeds=60, faults="sunny")
+@sim(seeds=40, faults="sunny")
 def test_of_those_who_make_one_account_one_has_it(world: World, place: str) -> None:
     servers = serve(world, place)
     names = ("Ada", "ada", "ADA")
@@ -43,7 +43,7 @@ def test_of_those_who_make_one_account_one_has_it(world: World, place: str) -> N
 
 
 @everywhere
-@sim(seeds=60, faults="sunny")
+@sim(seeds=40, faults="sunny")
 def test_a_code_of_the_second_factor_is_good_once(world: World, place: str) -> None:
     servers = serve(world, place)
 
@@ -65,7 +65,7 @@ def test_a_code_of_the_second_factor_is_good_once(world: World, place: str) -> N
 
 
 @everywhere
-@sim(seeds=60, faults="sunny")
+@sim(seeds=40, faults="sunny")
 def test_a_code_for_a_new_password_is_good_once(world: World, place: str) -> None:
     SENT.clear()
     servers = serve(world, place, reset_function="tests.sim.users.send")
@@ -88,7 +88,7 @@ def test_a_code_for_a_new_password_is_good_once(world: World, place: str) -> Non
 
 
 @everywhere
-@sim(seeds=60, faults="sunny")
+@sim(seeds=40, faults="sunny")
 def test_guesses_over_parallel_connections_and_in_batches_are_counted_together(world: World, place: str) -> None:
     servers = serve(world, place, trusted_proxies="10.0.0.0/8")
     guess = {"user_id": "ada", "password": "guess"}
@@ -122,7 +122,7 @@ def test_guesses_over_parallel_connections_and_in_batches_are_counted_together(w
 
 
 @everywhere
-@sim(seeds=100, faults="sunny")
+@sim(seeds=60, faults="sunny")
 def test_a_session_that_is_revoked_while_it_is_used_does_not_come_back(world: World, place: str) -> None:
     servers = serve(world, place)
 
@@ -158,7 +158,7 @@ def test_a_session_that_is_revoked_while_it_is_used_does_not_come_back(world: Wo
 
 
 @everywhere
-@sim(seeds=100, faults="sunny")
+@sim(seeds=60, faults="sunny")
 def test_a_login_with_a_password_that_is_being_changed_leaves_no_session(world: World, place: str) -> None:
     servers = serve(world, place)
 
@@ -200,7 +200,7 @@ def test_a_login_with_a_password_that_is_being_changed_leaves_no_session(world: 
 
 
 @everywhere
-@sim(seeds=60, faults="sunny")
+@sim(seeds=40, faults="sunny")
 def test_of_two_who_change_one_password_one_does(world: World, place: str) -> None:
     servers = serve(world, place)
 
@@ -216,7 +216,7 @@ def test_of_two_who_change_one_password_one_does(world: World, place: str) -> No
 
 
 @everywhere
-@sim(seeds=60, faults="sunny")
+@sim(seeds=40, faults="sunny")
 def test_every_session_that_was_opened_at_once_is_listed_and_ended(world: World, place: str) -> None:
     servers = serve(world, place)
     together(world, servers, [("account.create", {**ADA})])
@@ -232,7 +232,7 @@ def test_every_session_that_was_opened_at_once_is_listed_and_ended(world: World,
 
 
 @everywhere
-@sim(seeds=60, faults="stormy")
+@sim(seeds=40, faults="stormy")
 def test_calls_that_change_different_parts_of_one_session_all_succeed(world: World, place: str) -> None:
     mark = (
         "from totohio import authenticated\n"

@@ -23,7 +23,7 @@ LOST = {
 }
 
 
-@sim(seeds=400, faults="stormy")
+@sim(seeds=240, faults="stormy")
 def test_every_answer_is_the_right_one(world: World) -> None:
     for results in calls(world):
         for number, result in enumerate(results):
@@ -43,7 +43,7 @@ def test_a_cluster_that_is_healed_serves_again(world: World) -> None:
     world.sometimes("a process is killed", any(fault.kind == "kill" for fault in world.plan.fired))
 
 
-@sim(seeds=300, faults="stormy")
+@sim(seeds=200, faults="stormy")
 def test_a_counter_is_linearizable(world: World) -> None:
     count = itertools.count(1)
     server = world.server(methods={"increment": lambda handler, parameters: next(count)})
@@ -64,7 +64,7 @@ def test_a_counter_is_linearizable(world: World) -> None:
     check_linearizable(history, Counter())
 
 
-@sim(seeds=250, faults="stormy")
+@sim(seeds=160, faults="stormy")
 def test_pipelined_requests_are_answered_in_order(world: World) -> None:
     server = world.server(methods=METHODS)
     dice = world.dice.branch("test")
@@ -89,7 +89,7 @@ def test_pipelined_requests_are_answered_in_order(world: World) -> None:
     world.visit(server, script, clients=2)
 
 
-@sim(seeds=250, faults="stormy")
+@sim(seeds=160, faults="stormy")
 def test_batches_are_answered_whole_or_not_at_all(world: World) -> None:
     server = world.server(methods=METHODS, batch_slice=3)
     entries = {f"{number:02}": {"method": "add", "parameters": {"a": number}} for number in range(15)}
@@ -247,7 +247,7 @@ KEEP = (
 
 
 @pytest.mark.expects_errors  # a full disk is one
-@sim(seeds=250, faults="radioactive")
+@sim(seeds=160, faults="radioactive")
 def test_what_was_synced_before_the_reply_is_there_after_any_fault(world: World) -> None:
     server = world.server(methods={"keep": KEEP})
     acknowledged: list[int] = []

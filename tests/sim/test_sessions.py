@@ -87,7 +87,7 @@ def crashes(world: World) -> set[tuple[str, str]]:
 # ---------------------------------------------------------------- in files
 
 
-@sim(seeds=250, faults="radioactive")
+@sim(seeds=160, faults="radioactive")
 def test_nothing_acknowledged_is_lost_from_files(world: World) -> None:
     counting(world, serve(world, "lmdb"), clients=3, calls=4)
     kinds = {kind for kind, _ in crashes(world)}

@@ -73,3 +73,24 @@ provide() {
     "$folder/bin/python" -m pip install --quiet --quiet --disable-pip-version-check --editable "${root}[$extras]"
     fingerprint "$extras" >"$folder/installed-$extras"
 }
+
+# other_pythons: a line for each usable Python beside that of .venv: its minor version and its path, oldest first.
+other_pythons() {
+    local first=.venv/bin/python minor python
+    if [ ! -x "$first" ]; then first=$(default_python); fi
+    first=$("$first" -c 'import sys; print(sys.version_info.minor)')
+    while read -r python; do
+        minor=$("$python" -c 'import sys; print(sys.version_info.minor)')
+        if [ "$minor" != "$first" ]; then printf '%s %s\n' "$minor" "$python"; fi
+    done < <(pythons)
+}
+
+# provide_others EXTRAS: have an environment for each of these, all made at the same time.
+provide_others() {
+    local minor python install installs=()
+    while read -r minor python; do
+        provide ".venvs/3.$minor" "$1" "$python" &
+        installs+=($!)
+    done < <(other_pythons)
+    for install in "${installs[@]}"; do wait "$install"; done
+}

@@ -1,8 +1,7 @@
 """What tells which of many sockets are ready: epoll where there is one, else what Python has for this system.
 
-`selectors` has epoll as well, and makes a tuple of four for each socket that is registered and looks it up for each
-event: an idle server that is asked something spends 3 microseconds on that, a twentieth of what it does (measured, one
-call after the other). So this is the same without.
+`selectors` has epoll as well, and looks up a tuple of four for each event. A wait that finds one socket takes 2.0
+microseconds with it and 1.2 with this, one that finds fifty 27 and 17 (measured, CPython 3.11).
 """
 
 import contextlib
@@ -101,7 +100,7 @@ class Epoll:
         self._epoll.close()
 
     def _find(self, sock: Any) -> int:
-        fd: int = sock if type(sock) is int else sock.fileno()
+        fd: int = sock.fileno()
         entry = self._watched.get(fd)
         if entry is not None and entry[0] is sock:
             return fd

@@ -126,10 +126,7 @@ class RemoteSession(Conversation):
                 message = self.getRequest()
                 if message is None:
                     return False
-                if "i" in message and "r" not in message:
-                    self.executeRequest(message)
-                else:
-                    self.handed(message)
+                self.handed(message)
         except (LendingError, FramingError, ReferenceError) as error:
             logger.info("remote: %r was ended: %s", self, error)
             self.end(error)

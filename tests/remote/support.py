@@ -201,6 +201,11 @@ def serving(folder: Path, lent: str | None = LENT, **options: Any) -> Iterator[S
         site.close()
 
 
+def asked(remote: Remote) -> int:
+    """How many requests it has sent."""
+    return remote._borrower._count
+
+
 # ---------------------------------------------------------------- in a simulated world
 
 

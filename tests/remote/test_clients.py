@@ -13,30 +13,12 @@ import trustme
 import websockets.sync.client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.remote.support import PASSWORD, Site, serving
+from tests.remote.support import PASSWORD, Site, asked, serving
 from tests.servers import free_port
 from totohio import TotoException
 from totohio import remote as remoting
 from totohio.base.futures import CancelledError
 from totohio.remote import DisconnectedError, Later, Remote, RemoteError
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with serving(tmp_path) as site:
-        yield site
-
-
-@pytest.fixture
-def remote(site: Site) -> Iterator[Remote]:
-    with site.connect() as remote:
-        yield remote
-
-
-def asked(remote: Remote) -> int:
-    """How many requests it has sent."""
-    return remote._borrower._count
-
 
 # ---------------------------------------------------------------- proxies
 

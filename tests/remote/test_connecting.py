@@ -1,6 +1,5 @@
 """The client that waits: callbacks that ask for something, a Ctrl-C, certificates, and what is left at its end."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,6 @@ from tests.remote.support import Site, serving
 from totohio.remote import DisconnectedError, Remote
 
 LENT_BOOKS = Path(__file__).with_name("lent_books.py").read_text("utf-8")
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with serving(tmp_path) as site:
-        yield site
-
-
-@pytest.fixture
-def remote(site: Site) -> Iterator[Remote]:
-    with site.connect() as remote:
-        yield remote
 
 
 class Gathering:

@@ -5,14 +5,13 @@ import decimal
 import gc
 import pickle
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.pages import prose
-from tests.remote.support import Site, serving
+from tests.remote.support import Site, asked
 from tests.terminal import ROOT
 from totohio.core.lending import ForbiddenError
 from totohio.remote import Proxy, Remote
@@ -23,24 +22,8 @@ LENT = Path(__file__).with_name("lent_books.py").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("rpyc")
-    with serving(folder, LENT, users=("ada", "grace"), remote_exec=True, remote_path="/lend") as site:
-        site.call("grant", {"user_id": "grace", "roles": ["admin"]})
-        yield site
-
-
-@pytest.fixture
-def remote(site: Site) -> Iterator[Remote]:
-    """A session that no other test has."""
-    with site.connect() as remote:
-        yield remote
-    site.until(lambda: not site.house.sessions, "all sessions are gone")
-
-
-def asked(remote: Remote) -> int:
-    """How many requests it has sent."""
-    return remote._borrower._count
+def site(bookshop: Site) -> Site:
+    return bookshop
 
 
 def refused(remote: Remote, operation: str, target: Any, *args: Any) -> bool:

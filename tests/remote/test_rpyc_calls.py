@@ -2,7 +2,6 @@
 
 import re
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.remote.support import PASSWORD, Site, serving
+from tests.remote.support import PASSWORD, Site, asked, serving
 from tests.servers import free_port
 from totohio import TotoException
 from totohio import remote as remoting
@@ -22,24 +21,8 @@ LENT = Path(__file__).with_name("lent_books.py").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("rpyc")
-    with serving(folder, LENT, users=("ada", "grace"), remote_exec=True, remote_path="/lend") as site:
-        site.call("grant", {"user_id": "grace", "roles": ["admin"]})
-        yield site
-
-
-@pytest.fixture
-def remote(site: Site) -> Iterator[Remote]:
-    """A session that no other test has."""
-    with site.connect() as remote:
-        yield remote
-    site.until(lambda: not site.house.sessions, "all sessions are gone")
-
-
-def asked(remote: Remote) -> int:
-    """How many requests it has sent."""
-    return remote._borrower._count
+def site(bookshop: Site) -> Site:
+    return bookshop
 
 
 # ---------------------------------------------------------------- callbacks

@@ -68,7 +68,11 @@ def sources(parameters: Any) -> Set[str]:
     Raises:
         TotoException: 1015, when a reference is malformed.
     """
-    if type(parameters) is dict and "#" not in [str(name)[:1] for name in parameters]:
+    try:
+        names = "".join(parameters) if type(parameters) is dict else ""
+    except TypeError:  # MessagePack has names that are no texts
+        names = "#"
+    if "#" not in names:
         return _NO_SOURCES
     found = set()
     for name, reference in _references(parameters):

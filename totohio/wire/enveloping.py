@@ -102,19 +102,22 @@ def _open_batch(body: dict[Any, Any]) -> Batch:
     for id, call in calls.items():
         if type(id) is not str:
             raise TotoException(ERROR_MALFORMED_BODY, "The ids of a batch must be strings.")
-        entries[id] = _open_entry(id, call)
+        if type(call) is dict and type(name := call.get("method")) is str:
+            entries[id] = Entry(id, name, call.get("parameters", {}), None)
+        else:
+            entries[id] = _odd_entry(id, call)
     return Batch(entries, mode == "parallel", atomic)
 
 
-def _open_entry(id: str, call: Any) -> Entry:
+def _odd_entry(id: str, call: Any) -> Entry:
+    """Give an entry that says what is wrong with it."""
     if not isinstance(call, dict):
-        return Entry(id, "", None, TotoException(ERROR_MALFORMED_BODY, "An entry of a batch must be an object."))
-    name = call.get("method")
-    if name is None:
-        return Entry(id, "", None, TotoException(ERROR_MISSING_METHOD, "Missing method."))
-    if type(name) is not str:
-        return Entry(id, "", None, TotoException(ERROR_MALFORMED_BODY, "The method's name must be a string."))
-    return Entry(id, name, call.get("parameters", {}), None)
+        error = TotoException(ERROR_MALFORMED_BODY, "An entry of a batch must be an object.")
+    elif call.get("method") is None:
+        error = TotoException(ERROR_MISSING_METHOD, "Missing method.")
+    else:
+        error = TotoException(ERROR_MALFORMED_BODY, "The method's name must be a string.")
+    return Entry(id, "", None, error)
 
 
 def entry_reply(result: Any = None, error: Any = None) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_clients_that_do_anything_get_what_they_asked_for_and_leave_nothing_behi
     assert [len(timer) for timer in inner._timers] == [0] * len(inner._timers)
     assert len(built.dispatcher.waits) == 0
     assert not built.dispatcher.lot.runs
-    assert not built.dispatcher._drains
+    assert not built.dispatcher.drains
     told = [told for _, told, _ in inner.poller._selector._watched.values()]
     watched = [each for each in told if each is not inner.poller._ends]
     assert watched == [inner.poller, inner]  # its own wake-up and the listening socket

@@ -104,7 +104,7 @@ def build(
         log=call_log.append if call_log is not None and call_log.wanted else None,
     )
     server = _server(settings, environment, poller, dispatcher)
-    server.drained = dispatcher.drained
+    server.drained = dispatcher.drains.drained
     if settings.use_web_sockets:
         module = settings.socket_method_module
         registry = Registry.load(module) if module is not None else dispatcher.registry

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from totohio.app.batching import BatchCall, Batches
+from totohio.app.draining import Drains
 from totohio.app.eventing import EventManager
 from totohio.app.forms import multipart
 from totohio.app.handling import TotoHandler
@@ -24,7 +25,6 @@ from totohio.base.errors import (
     TotoException,
 )
 from totohio.base.expiring import Deadlines
-from totohio.base.futures import Future
 from totohio.core.invoking import DEFERRED, Lot
 from totohio.core.ports import StoreError
 from totohio.core.registering import Method, Registry
@@ -77,6 +77,7 @@ class Dispatcher:
         baked: Replies with a session set a cookie.
         remote: Whatever a method asks of them it may have to wait for.
         probes: Tell how the server is, by path.
+        drains: Who waits for peers to take what was sent.
         sockets: WebSockets; None without.
         timed: Somebody wants to know how long calls take.
     """
@@ -134,7 +135,7 @@ class Dispatcher:
         self.sockets: Sockets | None = None
         self.upgrades: list[Sockets | LendingSockets] = []
         self.probes: Mapping[str, Probe] = {}
-        self._drains: dict[Steward, list[Future[None]]] = {}
+        self.drains = Drains()
 
     # ------------------------------------------------------------ requests
 
@@ -365,33 +366,6 @@ class Dispatcher:
     def report(self, error: BaseException, handler: TotoHandler | None) -> None:
         """Log an error with its traceback."""
         logger.error("%s failed", handler or "a call", exc_info=error)
-
-    # ------------------------------------------------------------ back-pressure
-
-    def watch_drain(self, steward: Steward, future: Future[None], enough: int = 0) -> None:
-        """Complete a Future when the peer has taken all that was sent, or will take nothing any more.
-
-        Args:
-            steward: The peer's.
-            future: Completed at once when no more than ``enough`` bytes wait.
-            enough: Bytes.
-        """
-        if steward.closed or steward.remoter.pending <= enough:
-            _tell_drained(steward, future)
-        else:
-            self._drains.setdefault(steward, []).append(future)
-
-    def drained(self, steward: Steward) -> None:
-        """The peer has taken all, or is gone."""
-        for future in self._drains.pop(steward, ()):
-            _tell_drained(steward, future)
-
-
-def _tell_drained(steward: Steward, future: Future[None]) -> None:
-    if steward.closed:
-        future.set_exception(ConnectionAbortedError("the peer has left"))
-    else:
-        future.set_result(None)
 
 
 def _said(error: TotoException) -> str:

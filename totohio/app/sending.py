@@ -92,7 +92,7 @@ class Sender:
         future: Future[None] = Future()
         if self._dispatcher.here():
             self._send_raw(data, content_type, finish)
-            self._dispatcher.watch_drain(self._steward, future, WINDOW)
+            self._dispatcher.drains.watch(self._steward, future, WINDOW)
         else:
             self._post(data, content_type, finish, future)
         return future
@@ -104,9 +104,9 @@ class Sender:
         """
         future: Future[None] = Future()
         if self._dispatcher.here():
-            self._dispatcher.watch_drain(self._steward, future)
+            self._dispatcher.drains.watch(self._steward, future)
         else:
-            self._dispatcher.post(self._dispatcher.watch_drain, self._steward, future)
+            self._dispatcher.post(self._dispatcher.drains.watch, self._steward, future)
         return future
 
     def redirect(self, url: str, permanent: bool = False, status: int | None = None) -> None:
@@ -220,7 +220,7 @@ class Sender:
             future.set_exception(error)
             self._fail(error)
         else:
-            self._dispatcher.watch_drain(self._steward, future, WINDOW)
+            self._dispatcher.drains.watch(self._steward, future, WINDOW)
 
     def _send_raw(self, data: bytes, content_type: str, finish: bool) -> None:
         request, steward, dispatcher = self.request, self._steward, self._dispatcher

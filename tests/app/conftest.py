@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.app.pages import METHODS, Page
 from tests.methods import Serve
 from tests.support import World
 from totohio import TotoHandler
@@ -32,3 +33,20 @@ def hooks() -> Iterator[None]:
     yield
     TotoHandler.set_before_handler(None)
     TotoHandler.set_after_handler(None)
+
+
+@pytest.fixture
+def pages() -> Iterator[list[Page]]:
+    """Pages that close with the test."""
+    made: list[Page] = []
+    yield made
+    for page in made:
+        page.close()
+
+
+@pytest.fixture
+def page(serve: Serve, pages: list[Page], request: pytest.FixtureRequest) -> Page:
+    """A page that is connected to a server."""
+    world = serve(METHODS, use_web_sockets=True, **getattr(request, "param", {}))
+    pages.append(Page(world))
+    return pages[-1]

@@ -75,6 +75,10 @@ class Dog(Animal):
         return "wow"
 
 
+class Stray(Animal):
+    __len__ = None  # type: ignore[assignment]
+
+
 class Plain:
     """Nothing of it is lent."""
 
@@ -89,6 +93,11 @@ class Caller:
     @lend(thread=True)
     def __call__(self) -> int:
         return 1
+
+
+class Silent(Caller):
+    def __call__(self) -> int:
+        return 2
 
 
 @pytest.fixture
@@ -120,10 +129,16 @@ def test_of_an_object_what_is_marked_is_reached(exposures: Exposures) -> None:
 
 def test_what_is_overridden_without_a_mark_is_not_lent_any_more(exposures: Exposures) -> None:
     assert reached(exposures, Dog()) == {"name", "mood", "loud", "fixed", "made", "bark"}
+    assert exposures.operator(Dog(), "__len__")
+    for name, target in (("__len__", Stray()), ("__call__", Silent())):
+        with pytest.raises(ForbiddenError):
+            exposures.operator(target, name)
+    with pytest.raises(ForbiddenError):
+        exposures.callable(Silent())
 
 
 @pytest.mark.parametrize(
-    "target", [Plain(), object(), 1, "text", [], {}, lambda: None, len, Animal, Plain, types, Animal().greet]
+    "target", [Plain(), object(), 1, "text", [], {}, lambda: None, len, Dog, Plain, types, Animal().greet]
 )
 def test_of_anything_else_nothing_is_reached(exposures: Exposures, target: Any) -> None:
     assert reached(exposures, target) == set()

@@ -1,19 +1,13 @@
-"""What hostile peers say: messages that are none, and a server that means no good to its clients."""
+"""What hostile peers say: messages that are none, and requests that nobody may make."""
 
-import contextlib
-import socket
 import struct
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
-from tests.processes import LONG
-from tests.remote.peers import packed
-from totohio.core.hashing import MOST_ROUNDS
-from totohio.wire.framing import HEAD, Framer, frame
+from totohio.wire.framing import HEAD
 
 PRIME = 2**61 - 1  # what CPython hashes numbers by: all its multiples have the hash 0
 CODES = range(1, 13)  # of extension types
@@ -141,17 +135,15 @@ BODIES = dict(_bodies())
 
 
 def _ends() -> Iterator[tuple[str, bytes]]:
-    for name, body in BODIES.items():
-        yield name, frame(body)
+    yield from BODIES.items()
     for name, value in VALUES.items():
-        yield name, frame(asking(value))
+        yield name, asking(value)
         if len(value) < 2000:
-            yield f"{name}, in a notice", frame(b"\x82" + pack("o") + pack("ping") + pack("x") + value)
-    for size in (2**32 - 1, 2**31, 2**31 - 1, 2**24, 1_048_577):
-        yield f"a frame of {size} bytes", HEAD.pack(size)
+            yield f"{name}, in a notice", b"\x82" + pack("o") + pack("ping") + pack("x") + value
 
 
-ENDS = dict(_ends())  # frames that end a session, by what is wrong
+ENDS = dict(_ends())  # messages that end a session, by what is wrong
+TOO_LARGE = (2**32 - 1, 2**31, 2**31 - 1, 2**24, 1_048_577)  # bytes of a message
 
 
 # ---------------------------------------------------------------- requests that are refused
@@ -164,6 +156,14 @@ _FORBIDDEN: list[Any] = [
     *([None, "tom", name] for name in ("", "secret", "hidden", "items", "name.upper", None, 1, b"name", ["name"])),
     *([None, "tom", "name", name] for name in ("upper", "format", "__class__")),
     *([None, "add", name] for name in ("__globals__", "add", "x")),
+    *(
+        [None, "Album", name]
+        for name in ("title", "played", "play", "hidden", "sorted", "mro", "register", "", None, 1)
+    ),
+    *([None, "Album", name] for name in ("__new__", "__subclasses__", "__dict__", "__init_subclass__", "__bases__")),
+    *([None, "Album", "opened", name] for name in ("__func__", "__self__", "opened", "play", "cls")),
+    *([None, "Single", name] for name in ("opened", "hidden", "play")),
+    *([None, "Cat", name] for name in ("greet", "loud", "name", "mood", "secret", "hidden", "kitten")),
 ]
 _NO_OPERATIONS: list[Any] = [None, 1, 1.5, True, "nothing", "CALL", b"call", "resolve", "by_name", "end", "__class__"]
 
@@ -314,85 +314,3 @@ class Bag:
 def bags(count):
     return [Bag() for _ in range(count)]
 """
-
-
-# ---------------------------------------------------------------- a server
-
-Say = Callable[[dict[str, Any]], "bytes | None"]
-
-
-class Rogue:
-    """A server that answers each request with whatever bytes a test wants, on one connection after another.
-
-    Attributes:
-        url: Where it is.
-        heard: What it was sent.
-    """
-
-    def __init__(self, say: Say) -> None:
-        self.heard: list[dict[str, Any]] = []
-        self._say = say
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"totohio://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                sock, _ = self._listener.accept()
-                with sock, contextlib.suppress(ConnectionError):
-                    self._serve(sock)
-
-    def _serve(self, sock: socket.socket) -> None:
-        framer = Framer(1 << 24)
-        sock.settimeout(LONG)
-        while data := sock.recv(65536):
-            framer.feed(data)
-            while (body := framer.next()) is not None:
-                message = msgpack.unpackb(body, strict_map_key=False)
-                self.heard.append(message)
-                said = self._say(message)
-                if said is None:
-                    return
-                sock.sendall(said)
-
-    def close(self) -> None:
-        """End it."""
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(LONG)
-        assert not self._thread.is_alive()
-
-
-def welcoming(say: Say) -> Say:
-    """A server that lets in by session id whoever comes, and then says what a test wants."""
-
-    def answer(message: dict[str, Any]) -> "bytes | None":
-        match message:
-            case {"i": number, "o": "hello"}:
-                return packed({"r": number, "v": {"version": 1, "nonce": b"n" * 16, "max_frame": 1 << 20}})
-            case {"i": number, "o": "present"}:
-                return packed({"r": number, "v": ["ada", None, ["add"], 60.0]})
-        return say(message)
-
-    return answer
-
-
-CHALLENGES: list[Any] = [
-    None,
-    1,
-    "x",
-    [],
-    {},
-    {"algorithm": "plain"},
-    {"algorithm": "pbkdf2-sha1", "rounds": MOST_ROUNDS + 1, "salt": b"s", "size": 24},
-    {"algorithm": "pbkdf2-sha1", "rounds": 0, "salt": b"s", "size": 24},
-    {"algorithm": "pbkdf2-sha1", "rounds": 1, "salt": b"s", "size": 1},
-    {"algorithm": "argon2id", "version": 19, "memory": 2**40, "time": 1, "lanes": 1, "salt": b"s" * 16, "size": 32},
-    {"algorithm": "argon2id", "version": 19, "memory": 64, "time": 2**40, "lanes": 1, "salt": b"s" * 16, "size": 32},
-    {"algorithm": "argon2id", "version": 19, "memory": 64, "time": 1, "lanes": 0, "salt": b"s" * 16, "size": 32},
-    {"algorithm": "argon2id", "version": 19, "memory": 64, "time": 1, "lanes": 1, "salt": b"s" * 16, "size": 2**40},
-    {"algorithm": "argon2id", "version": -1, "memory": 64, "time": 1, "lanes": 1, "salt": b"", "size": 32},
-]

@@ -217,6 +217,88 @@ class Cat:
         return kind is ValueError
 
 
+class Sorter(type):
+    """What is marked here is reached of no class."""
+
+    @lend
+    def sorted(cls):
+        return "sorted"
+
+    @lend
+    def __len__(cls):
+        return 1
+
+
+@lend(attributes=["title"], settable=["played"])
+class Album(metaclass=Sorter):
+    """Made in several ways."""
+
+    played = 0
+
+    def __init__(self, title):
+        self.title = title
+
+    @lend
+    @classmethod
+    def opened(cls, title="untitled"):
+        """Open one."""
+        return cls(title)
+
+    @classmethod
+    @lend
+    def later(cls, seconds):
+        yield seconds
+        return cls(f"after {seconds}")
+
+    @lend
+    @classmethod
+    async def awaited(cls, title):
+        return cls(title)
+
+    @staticmethod
+    @lend
+    def tracks(count):
+        return (n * n for n in range(count))
+
+    @lend(thread=True)
+    @staticmethod
+    def threaded():
+        return threading.get_ident()
+
+    @requires_role("admin")
+    @lend
+    @classmethod
+    def burnt(cls):
+        return "burnt"
+
+    @classmethod
+    def hidden(cls):
+        return "hidden"
+
+    @lend
+    def play(self):
+        self.played += 1
+        return f"{self.title} plays"
+
+
+class Bootleg(Album):
+    """Not lent."""
+
+
+@lend
+class Single(Album):
+    """Lent, and not opened."""
+
+    @staticmethod
+    def opened():
+        return "hidden"
+
+
+@lend
+def bootleg():
+    return Bootleg
+
+
 class Plain:
     """Not lent at all."""
 

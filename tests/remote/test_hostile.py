@@ -3,13 +3,14 @@
 One server has them all. After each test it has no session of theirs, and nothing that is left of one.
 """
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack
 import pytest
 
+from tests.processes import LONG
+from tests.remote.besieged import beside, cleared
 from tests.remote.hostile import (
     CALLBACK,
     ENDS,
@@ -20,20 +21,21 @@ from tests.remote.hostile import (
     OPERATIONS,
     RAISED,
     REFUSED,
+    TOO_LARGE,
     WALKS,
     asking,
     ext,
     pack,
     within,
 )
-from tests.remote.peers import Peer, error_of, packed
+from tests.remote.peers import PATH, Peer, SocketPeer, ask, borrowed, error_of, numbers, packed
 from tests.remote.support import LENT, Site
 from totohio.base.errors import ERROR_TIMED_OUT
 from totohio.remote import Remote
 from totohio.wire.framing import frame
 
-OPTIONS = {"remote_max_references": 500, "remote_max_calls": 40, "remote_timeout": 5.0}
-numbers = itertools.count(100)
+OPTIONS = {"remote_max_references": 500, "remote_max_calls": 40, "remote_timeout": 5.0, "remote_path": PATH}
+Meet = Callable[[Site], Peer]
 
 
 @pytest.fixture(scope="module")
@@ -47,40 +49,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture
 def site(place: Site) -> Iterator[Site]:
     """The server, in which nothing may be left afterwards."""
-    yield place
-    house = place.house
-
-    def empty() -> bool:
-        waits = (house.waits, house.leases, house.greetings, house.executions)
-        left = house.sessions or any(each.dues for each in waits) or house.lot.runs or house.resumes
-        return not left and not len(house._pool)
-
-    place.until(empty, "nothing is left")
+    yield from cleared(place)
 
 
 @pytest.fixture
 def other(site: Site) -> Iterator[Remote]:
-    """Somebody else, who gets answers before and after, and keeps what it has borrowed."""
-    with site.connect("grace") as remote:
-        cat = remote.Cat("mia")
-        yield remote
-        assert remote.add(1, 2) == 3
-        assert cat.greet() == "mia greets you"
+    """Somebody else."""
+    yield from beside(site)
 
 
-def ask(peer: Peer, operation: str, target: Any = None, *args: Any) -> Any:
-    """Have something done; give its value, or raise what the error says."""
-    reply = peer.ask({"i": next(numbers), "o": operation, "t": target, "a": list(args)})
-    if "e" in reply:
-        raise RuntimeError(error_of(reply))
-    return reply["v"]
-
-
-def borrowed(value: Any) -> int:
-    """Give the number in a reference."""
-    assert value.code == 1
-    number: int = msgpack.unpackb(value.data)[1]
-    return number
+@pytest.fixture(params=[Peer, SocketPeer])
+def meet(request: pytest.FixtureRequest) -> Meet:
+    """Connects to the server, over TCP or a WebSocket."""
+    return request.param  # type: ignore[no-any-return]
 
 
 def session_of(site: Site, user_id: str = "ada") -> Any:
@@ -89,18 +70,23 @@ def session_of(site: Site, user_id: str = "ada") -> Any:
     return session
 
 
+def held(session: Any) -> int:
+    """Give how many bytes of what has come are kept."""
+    return len(session._framer._received) if session._framer is not None else sum(map(len, session._messages))
+
+
 # ---------------------------------------------------------------- what they say
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
-def test_what_is_no_message_ends_its_session_and_no_other(site: Site, other: Remote, known: bool) -> None:
+def test_what_is_no_message_ends_its_session_and_no_other(site: Site, other: Remote, meet: Meet, known: bool) -> None:
     wrong = []
-    for name, data in ENDS.items():
-        with Peer(site) as peer:
+    for name, data in [*ENDS.items(), *((size, None) for size in TOO_LARGE)]:
+        with meet(site) as peer:
             if known:
                 peer.log_in()
             try:
-                peer.sock.sendall(data)
+                peer.sock.sendall(peer.announced(name) if data is None else peer.wrap(data))
                 wrong.append((name, peer.receive()))
             except ConnectionError:
                 continue
@@ -108,8 +94,8 @@ def test_what_is_no_message_ends_its_session_and_no_other(site: Site, other: Rem
     assert len(ENDS) > 600
 
 
-def test_requests_that_cannot_be_are_refused_with_what_is_wrong(site: Site, other: Remote) -> None:
-    with Peer(site) as peer:
+def test_requests_that_cannot_be_are_refused_with_what_is_wrong(site: Site, other: Remote, meet: Meet) -> None:
+    with meet(site) as peer:
         peer.log_in()
         messages = [{"i": next(numbers), **request} for request, _ in REFUSED]
         peer.send(*messages)
@@ -121,13 +107,13 @@ def test_requests_that_cannot_be_are_refused_with_what_is_wrong(site: Site, othe
         assert len(session_of(site).table) == 0
 
 
-def test_nothing_is_done_for_somebody_unknown_whatever_it_asks(site: Site, other: Remote) -> None:
+def test_nothing_is_done_for_somebody_unknown_whatever_it_asks(site: Site, other: Remote, meet: Meet) -> None:
     requests = [request for request, _ in REFUSED if request["o"] not in ("hello", "challenge", "prove", "present")]
     small = [request for request in requests if len(packed(request)) < 2000]
     greetings = [{"o": operation, "a": list(args)} for operation, args in GREETINGS]
     for asked, known in ((small, {1004, None}), (greetings, {1004, 1005, None})):  # None: arguments that are none
         for start in range(0, len(asked), 10):  # a few more, and it would be sent away
-            with Peer(site) as peer:
+            with meet(site) as peer:
                 some = asked[start : start + 10]
                 peer.send(*({"i": next(numbers), **request} for request in some))
                 assert {error_of(peer.receive())[4] for _ in some} <= known
@@ -139,7 +125,8 @@ def test_names_that_are_not_lent_are_reached_from_nothing_by_no_operation(site: 
         peer.log_in()
         found = {
             "a function": ask(peer, "get", [None, "add"]),
-            "a class": ask(peer, "get", [None, "Cat"]),
+            "a class": ask(peer, "get", [None, "Album"]),
+            "a class that is not lent": ask(peer, "call", [None, "bootleg"]),
             "an instance": ask(peer, "get", [None, "tom"]),
             "a method": ask(peer, "get", [None, "tom", "greet"]),
             "a static method": ask(peer, "get", [None, "tom", "kind"]),
@@ -172,7 +159,7 @@ def test_operators_are_not_used_on_what_does_not_lend_them(site: Site, other: Re
     with Peer(site) as peer:
         peer.log_in()
         plain = borrowed(ask(peer, "call", [None, "plain"]))
-        targets: list[Any] = [[None, "add"], [None, "Cat"], [None, "math"], plain]
+        targets: list[Any] = [[None, "add"], [None, "Cat"], [None, "Album"], [None, "math"], plain]
         for target in targets:
             for operation in OPERATIONS[3:]:
                 if operation in ("dir", "help"):
@@ -217,11 +204,13 @@ def test_what_was_given_back_is_nothing_any_more_and_is_not_given_back_twice(sit
 
 
 @pytest.mark.parametrize("size", [1, 100, 10_000])
-def test_one_that_leaves_in_the_middle_of_a_message_leaves_nothing(site: Site, other: Remote, size: int) -> None:
-    with Peer(site) as peer:
+def test_one_that_leaves_in_the_middle_of_a_message_leaves_nothing(
+    site: Site, other: Remote, meet: Meet, size: int
+) -> None:
+    with meet(site) as peer:
         peer.log_in()
         ask(peer, "call", [None, "Cat"], "x")
-        peer.sock.sendall(packed({"i": 10, "o": "call", "t": [None, "echo"], "a": ["x" * 20_000]})[:size])
+        peer.sock.sendall(peer.wrap(asking(pack("x" * 20_000)))[:size])
 
 
 # ---------------------------------------------------------------- values
@@ -340,11 +329,12 @@ def test_callbacks_that_call_back_without_an_end_meet_the_bound_of_calls(site: S
 # ---------------------------------------------------------------- too much
 
 
-def test_thousands_of_requests_at_once_are_answered_in_order_and_others_between(site: Site, other: Remote) -> None:
-    with Peer(site) as peer:
+def test_thousands_of_requests_at_once_are_answered_in_order_and_others_between(
+    site: Site, other: Remote, meet: Meet
+) -> None:
+    with meet(site) as peer:
         peer.log_in()
-        data = b"".join(packed({"i": n, "o": "call", "t": [None, "add"], "a": [n, 1]}) for n in range(10_000))
-        peer.sock.sendall(data)
+        peer.send(*({"i": n, "o": "call", "t": [None, "add"], "a": [n, 1]} for n in range(10_000)))
         assert other.add(1, 2) == 3
         assert [peer.receive() for _ in range(10_000)] == [{"r": n, "v": n + 1} for n in range(10_000)]
 
@@ -370,16 +360,18 @@ def test_callables_are_taken_until_there_are_as_many_as_may_be(site: Site, other
         assert peer.closed()
 
 
-def test_one_that_reads_nothing_is_written_no_more_than_a_bound(site: Site, other: Remote) -> None:
-    with Peer(site) as peer:
+def test_one_that_reads_nothing_is_written_no_more_than_a_bound_and_all_when_it_reads(
+    site: Site, other: Remote, meet: Meet
+) -> None:
+    with meet(site) as peer:
         peer.log_in()
         session = session_of(site)
         peer.send(*({"i": n, "o": "call", "t": [None, "nest"], "a": [10]} for n in range(40)))
         peer.sock.setblocking(False)
-        text, most = "x" * 20_000, 0
-        data = packed({"i": 5, "o": "call", "t": [None, "echo"], "a": [text]}) * 10
-        rest, still = b"", 0
+        data, most = peer.wrap(asking(pack("x" * 20_000))) * 10, 0
+        rest, still, said = b"", 0, 0
         while still < 50:  # until the server takes no more
+            said += 0 if rest else 10
             rest = rest or data
             try:
                 rest = rest[peer.sock.send(rest) :]
@@ -389,4 +381,7 @@ def test_one_that_reads_nothing_is_written_no_more_than_a_bound(site: Site, othe
             most = max(most, site.within(lambda: session._carrier._steward.remoter.pending))
         assert other.add(1, 2) == 3
         assert 1_000_000 < most < 3_000_000
-        assert site.within(lambda: len(session._framer._received)) < 3_000_000
+        assert site.within(lambda: held(session)) < 3_000_000
+        peer.sock.settimeout(LONG)
+        with peer.sending(rest):
+            assert [peer.receive()["r"] for _ in range(40 + said)].count(10) == said + 1

@@ -8,8 +8,9 @@ from typing import Any
 import msgpack
 import pytest
 
-from tests.remote.hostile import MORE, Rogue, ext, pack, welcoming
+from tests.remote.hostile import MORE, ext, pack
 from tests.remote.peers import Peer, packed
+from tests.remote.rogues import Rogue, welcoming
 from tests.remote.support import LENT, Site
 from totohio import remote as remoting
 from totohio.base.errors import TotohioError

@@ -6,8 +6,9 @@ from typing import Any
 import msgpack
 import pytest
 
-from tests.remote.hostile import BODIES, CHALLENGES, VALUES, Rogue, Say, ext, pack, welcoming
+from tests.remote.hostile import BODIES, VALUES, ext, pack
 from tests.remote.peers import packed
+from tests.remote.rogues import CHALLENGES, Rogue, Say, welcoming
 from totohio import TotoException
 from totohio import remote as remoting
 from totohio.base.errors import TotohioError

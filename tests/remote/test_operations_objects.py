@@ -1,5 +1,6 @@
 """What is done with objects that are lent, over a real socket and in a simulated world."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.remote.borrowers import KINDS, Borrower, Pause, Run, raised, running
 from totohio import TotoException
+from totohio.remote import Remote
 from totohio.sim.worlding import Script
 
 
@@ -49,6 +51,70 @@ def test_calls_reach_methods_classes_objects_and_modules(run: Run) -> None:
         yield from raised(TypeError, plain)
         for target in (plain._number, [plain._number, "value"], [tom._number, "hidden"], [None, "secret"], 10_000):
             yield from raised(Exception, lambda target=target: borrower.perform("call", target))
+
+    run(script)
+
+
+def test_a_class_that_is_lent_is_asked_for_its_static_and_class_methods(run: Run) -> None:
+    def script(borrower: Borrower) -> Script:
+        album = yield borrower.get("Album")
+        assert dir(album) == ["awaited", "burnt", "later", "opened", "threaded", "tracks"]
+        assert (yield borrower.perform("dir", [None, "Album"])) == dir(album)
+        assert (yield borrower.perform("help", [None, "Album", "opened"])) == "Open one."
+        assert (yield (yield album.opened("Help")).play()) == "Help plays"
+        assert (yield (yield album.opened(title="Fame")).play()) == "Fame plays"
+        assert (yield borrower.perform("get", [(yield album.later(0.25))._number, "title"])) == "after 0.25"
+        assert (yield (yield album.awaited("Low")).play()) == "Low plays"
+        tracks = yield album.tracks(3)
+        assert (yield borrower.perform("next", tracks._number, 9)) == [[0, 1, 4], True]
+        held = yield borrower.perform("get", [album._number, "opened"])
+        made = yield held("Blue")
+        assert (yield made.play()) == "Blue plays"
+        again = yield borrower.perform("call", [made._number, "opened"])  # and of an instance, as before
+        assert (yield again.play()) == "untitled plays"
+        single = yield borrower.call("Single.awaited", "Yes")
+        assert (yield borrower.perform("get", [single._number, "title"])) == "Yes"
+
+    run(script)
+
+
+def test_members_of_a_class_run_in_threads_and_ask_for_roles_as_they_are_marked(run: Run) -> None:
+    def refused(borrower: Borrower) -> Script:
+        cycle = borrower.within(threading.get_ident)
+        ident = yield borrower.call("Album.threaded")
+        assert (ident != cycle) is isinstance(borrower.client, Remote)  # a world's threads are not the machine's
+        album = yield borrower.get("Album")
+        error = yield from raised(TotoException, album.burnt)
+        assert error.code == 1016
+        burnt = yield borrower.perform("get", [album._number, "burnt"])
+        error = yield from raised(TotoException, burnt)
+        assert error.code == 1016
+
+    run(refused)
+
+
+def test_of_a_class_nothing_else_is_reached(run: Run) -> None:
+    def script(borrower: Borrower) -> Script:
+        album = yield borrower.get("Album")
+        bootleg = yield borrower.call("bootleg")
+        assert dir(bootleg) == []
+        assert "opened" not in dir((yield borrower.get("Single")))
+        made = yield album.opened("Help")
+        paths = [[album._number, name] for name in ("play", "title", "played", "hidden", "sorted", "mro", "__new__")]
+        paths += [[bootleg._number, "opened"], [None, "Single", "opened"], [None, "Album", "opened", "__func__"]]
+        for path in paths:
+            for operation in ("call", "get", "help", "iter", "str"):
+                error = yield from raised(
+                    AttributeError, lambda path=path, operation=operation: borrower.perform(operation, path, made)
+                )
+                assert type(error).__name__ == "ForbiddenError"
+        for target in (bootleg._number, [None, "Album", "burnt", "real"]):
+            yield from raised(AttributeError, lambda target=target: borrower.perform("call", target))
+        for name in ("len", "iter", "str", "bool"):
+            yield from raised(AttributeError, lambda name=name: borrower.perform(name, album._number))
+        for name in ("played", "opened", "title", "__doc__"):
+            path = [album._number, name]
+            yield from raised(AttributeError, lambda path=path: borrower.perform("set", path, 1))
 
     run(script)
 

@@ -5,15 +5,21 @@ from typing import TYPE_CHECKING
 from totohio.app.handling import TotoHandler
 from totohio.app.settings import Settings
 from totohio.base.errors import ERROR_TOO_MANY_REQUESTS, TotohioError
+from totohio.base.futures import Future
 from totohio.net.stewarding import Steward
 from totohio.remote.conversing import DisconnectedError
-from totohio.wire.framing import frame
+from totohio.remote.sessions import GREETING_SIZE, GREETINGS
+from totohio.wire.framing import FramingError, frame
+from totohio.wire.lending import LendingError
 from totohio.wire.requesting import Request
 from totohio.wire.upgrading import GOING_AWAY, UNSUPPORTED, Channel
 
 if TYPE_CHECKING:
     from totohio.app.dispatching import Dispatcher
+    from totohio.app.draining import Drains
     from totohio.app.lending import LendingHouse
+
+STRANGE = 2 * GREETINGS * GREETING_SIZE  # bytes of a WebSocket whose client has not said who it is, frames and all
 
 
 class Connection:
@@ -67,14 +73,18 @@ class Connection:
         if self._session.closed is not None:
             self._depart()
             return
-        if self._steward.remoter.pending > self._steward.server.bounds.max_write_buffer:
-            self._waiting = True
+        if self._steward.remoter.pending > self._steward.server.bounds.max_write_buffer and not self._waiting:
+            self._wait()
         if more and not self._waiting:
             self._queue()
         held = self._waiting or self._queued
         if held is not self._held:
             self._held = held
             self._steward.hold(held)
+
+    def _wait(self) -> None:
+        """Read nothing more until the peer has read."""
+        self._waiting = True
 
     def _queue(self) -> None:
         """Carry out more in the next cycle; until all is, nothing more is read."""
@@ -116,20 +126,37 @@ class SocketConnection(Connection):
 
     framed = False
 
-    def __init__(self, house: "LendingHouse", steward: Steward, address: str, channel: Channel) -> None:
+    def __init__(
+        self, house: "LendingHouse", steward: Steward, address: str, channel: Channel, drains: "Drains"
+    ) -> None:
         super().__init__(house, steward, address)
         self._channel = channel
+        self._drains = drains
+        self._strange = 0  # bytes that came before it was known from whom
 
     def received(self, data: bytes) -> None:
         """Bytes have come."""
+        if self._session.user_id is None:
+            self._strange += len(data)
+            if self._strange > STRANGE:
+                self._session.end(FramingError("it says much, and not who it is"))
+                return
         for kind, payload in self._channel.receive(data):
             if kind == "binary":
                 self._session.feed(payload)
             elif kind == "text":
                 self._channel.close(UNSUPPORTED, "messages are binary here")
+                self._session.end(LendingError("a text"))
+                return
         if not self._queued:
             self.resume()
         self._flush()
+
+    def _wait(self) -> None:
+        super()._wait()
+        future: Future[None] = Future()
+        future.add_done_callback(lambda _: self.drained())
+        self._drains.watch(self._steward, future)
 
     def _write(self, messages: list[bytes]) -> None:
         for message in messages:
@@ -221,7 +248,8 @@ class LendingSockets:
             handler.respond(error={"code": 400, "value": "This is no request for a WebSocket."})
             return
         try:
-            connection = SocketConnection(self._house, steward, request.remote_ip, channel)
+            drains = self._dispatcher.drains
+            connection = SocketConnection(self._house, steward, request.remote_ip, channel, drains)
         except TotohioError as error:
             handler.set_status(503)
             handler.respond(error={"code": ERROR_TOO_MANY_REQUESTS, "value": str(error)})

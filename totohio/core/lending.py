@@ -4,6 +4,9 @@ A name can be reached when it is marked with `lend`, or is one of the public nam
 Never reached, marked or not, is a name that begins with an underscore. Where Python has a method for an operator, such
 as ``__getitem__`` for an index, the operator can be used when that method is marked; the method itself has no name that
 can be reached.
+
+Of a class that is marked, itself and not as what it is made of, the static and class methods can be reached that are
+marked; of any other class nothing. What its metaclass has is never reached.
 """
 
 import inspect
@@ -58,7 +61,8 @@ def lend(
     """Let borrowers reach a function, a method, a property, or a class: ``@lend`` or ``@lend(thread=True)``.
 
     Of the instances of a class they reach the methods and properties that are marked themselves, and these attributes.
-    A class that is marked can be called: that makes an instance.
+    A class that is marked can be called: that makes an instance. Static and class methods that are marked are reached
+    of it as well, whichever decorator comes first.
 
     Args:
         target: What is lent.
@@ -68,7 +72,7 @@ def lend(
 
     Raises:
         ValueError: A name begins with an underscore.
-        TypeError: It can carry no mark.
+        TypeError: It can carry no mark, or is a property that asks for a role.
     """
     writable = frozenset(settable)
     mark = Lent(thread=thread, attributes=frozenset(attributes) | writable, settable=writable)
@@ -77,9 +81,11 @@ def lend(
             raise ValueError(f"{name} begins with an underscore and is never lent")
 
     def attach(target: Any) -> Any:
-        holder = target
+        holder: Any = target
         if isinstance(target, property):
             holder = target.fget
+            if marks(holder).roles:
+                raise TypeError(f"{target!r} is read by whoever has the object: lend a method that asks for the role")
         elif isinstance(target, (staticmethod, classmethod)):
             holder = target.__func__
         try:
@@ -111,23 +117,25 @@ def mark_of(target: Any) -> Lent | None:
 
 
 class Exposure:
-    """What borrowers reach of the objects of one class.
+    """What borrowers reach of the objects of one class; of classes, which are the objects of a metaclass, nothing.
 
     Attributes:
         names: METHOD or VALUE by name.
         operators: The special methods that are lent, by name: those that are marked.
         settable: The attributes that can be set.
         iterates: Its objects can be iterated though nothing is marked, since they are no more than iterators.
+        classes: Its objects are classes: each has names of its own.
     """
 
-    __slots__ = ("iterates", "names", "operators", "settable")
+    __slots__ = ("classes", "iterates", "names", "operators", "settable")
 
     def __init__(self, kind: type) -> None:
         self.names: dict[str, str] = {}
         self.operators: dict[str, Lent] = {}
         self.iterates = issubclass(kind, ITERATORS)
+        self.classes = issubclass(kind, type)
         settable: set[str] = set()
-        for base in reversed(kind.__mro__):
+        for base in () if self.classes else reversed(kind.__mro__):
             mark = base.__dict__.get(MARK)
             if isinstance(mark, Lent):
                 self.names |= dict.fromkeys(mark.attributes, VALUE)
@@ -137,7 +145,9 @@ class Exposure:
                 if name.startswith("_"):
                     if found is not None and name.startswith("__") and name.endswith("__"):
                         self.operators[name] = found
-                elif found is not None:
+                    else:
+                        self.operators.pop(name, None)
+                elif found is not None and not (isinstance(member, property) and found.roles):
                     self.names[name] = VALUE if isinstance(member, property) else METHOD
                 elif name in self.names and name not in getattr(mark, "attributes", ()):
                     del self.names[name]  # it was overridden by something that is not lent
@@ -175,7 +185,11 @@ class Exposures:
         public = self._public.get(id(target)) if type(target) is ModuleType else None
         if public is not None:
             return {name: METHOD if callable(getattr(target, name)) else VALUE for name in sorted(public)}
-        return self.of(type(target)).names
+        exposure = self.of(type(target))
+        if exposure.classes:
+            every = set().union(*map(vars, target.__mro__)) if mark_of(target) is not None else ()
+            return dict.fromkeys(sorted(name for name in every if _member(target, name) is not None), METHOD)
+        return exposure.names
 
     def get(self, target: Any, name: str) -> Any:
         """Give an attribute.
@@ -185,8 +199,12 @@ class Exposures:
         """
         if type(name) is str and not name.startswith("_"):
             public = self._public.get(id(target)) if type(target) is ModuleType else None
-            if name in (self.of(type(target)).names if public is None else public):
+            exposure = self.of(type(target))
+            if name in (exposure.names if public is None else public):
                 return getattr(target, name)
+            member = _member(target, name) if exposure.classes else None
+            if member is not None:
+                return member.__get__(None, target)  # and not what its metaclass has by that name
         raise ForbiddenError(f"{name_of(target)} lends no {_shown(name)}")
 
     def set(self, target: Any, name: str, value: Any) -> None:
@@ -261,6 +279,14 @@ class Exposures:
 
 
 PLAIN = Lent()
+
+
+def _member(kind: type, name: str) -> "staticmethod[..., Any] | classmethod[Any, ..., Any] | None":
+    """Give the static or class method of a class that borrowers reach by a name, None when there is none."""
+    if name.startswith("_") or mark_of(kind) is None:
+        return None
+    member = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+    return member if isinstance(member, (staticmethod, classmethod)) and mark_of(member) is not None else None
 
 
 @dataclass(frozen=True)

@@ -84,12 +84,18 @@ def marks(function: Callable[..., Any]) -> Marks:
 
 def mark(function: F, **changes: Any) -> F:
     """Change some of a function's marks and give it back."""
-    setattr(function, ATTRIBUTE, replace(marks(function), **changes))
+    holder = _holder(function)
+    setattr(holder, ATTRIBUTE, replace(marks(holder), **changes))
     return function
 
 
+def _holder(function: Any) -> Any:
+    """Give what carries the marks: of a static or class method the function in it, which is what is called."""
+    return function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
+
+
 def _step(function: F, step: Requires | Defaults) -> F:
-    return mark(function, steps=(step, *marks(function).steps))
+    return mark(function, steps=(step, *marks(_holder(function)).steps))
 
 
 def requires(*names: str) -> Callable[[F], F]:
@@ -154,7 +160,7 @@ def authenticated_with_parameter(function: F) -> F:
 
 def optionally_authenticated(function: F) -> F:
     """Load the session that the call comes with, if any."""
-    return mark(function, session=marks(function).session or "optionally_authenticated")
+    return mark(function, session=marks(_holder(function)).session or "optionally_authenticated")
 
 
 def anonymous_session(function: F) -> F:
@@ -171,7 +177,7 @@ def requires_role(*roles: str) -> Callable[[F], F]:
         raise TypeError("requires_role takes the names of roles: @requires_role('admin')")
 
     def decorate(function: F) -> F:
-        before = marks(function)
+        before = marks(_holder(function))
         return mark(
             function, session=before.session or "optionally_authenticated", roles=(*before.roles, *roles), waits=True
         )

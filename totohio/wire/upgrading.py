@@ -110,7 +110,8 @@ class Channel:
             return
         if frame.opcode is not Opcode.CONT:
             self._text = frame.opcode is Opcode.TEXT
-        self._fragments.append(bytes(frame.data))
+        if frame.data:  # of those without any there may be any number
+            self._fragments.append(bytes(frame.data))
         if not frame.fin:
             return
         data, self._fragments = b"".join(self._fragments), []

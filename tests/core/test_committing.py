@@ -39,6 +39,26 @@ def test_what_is_queued_is_read_before_it_is_committed(process: Process, desk: D
     assert desk.records.read(b"a") == value
 
 
+def test_who_waits_in_the_middle_for_what_it_has_read_goes_on_when_that_is_committed_or_is_not(
+    process: Process, desk: Desk
+) -> None:
+    def wait() -> bytes | None:
+        unit = process.unit()
+        value = unit.read(b"a")
+        for ticket, _ in unit.tickets:
+            unit.wait(ticket)
+        return value
+
+    for end, expected in ((Commit.complete, bytes), (Commit.fail, StoreError)):
+        process.unit().write(put(b"a", new()))
+        ends = process.start(wait)
+        process.step()
+        assert ends == []
+        end(desk.next())
+        process.step()
+        assert [type(each) for each in ends] == [expected]
+
+
 def test_what_is_removed_is_gone_before_that_is_committed(process: Process, desk: Desk) -> None:
     desk.records.commit([put(b"a", new())])
     process.unit().write(put(b"a", None))

@@ -1,6 +1,7 @@
 """Who may have objects lent: users of this server, by their passwords or by the sessions that they have over HTTP."""
 
 import hmac
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from totohio.app.admitting import unauthorized
@@ -17,7 +18,23 @@ if TYPE_CHECKING:
 
 NONCE = 16  # bytes, at least, of what a client draws
 SALT = 16  # bytes
+CODES = "An account with one-time codes comes in with its HTTP session."
 SECRET = b"g"  # the key of the record whose secret makes up salts
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a user was let in upon; when it holds no more, the session is over.
+
+    Attributes:
+        changed: When the password was set that the account had then.
+        cutoff: When all sessions of the user had been ended then; each time that is done it is another.
+        session_id: Of the session over HTTP; "" for the password.
+    """
+
+    changed: float
+    cutoff: float
+    session_id: str
 
 
 class Gatekeeper:
@@ -63,8 +80,8 @@ class Gatekeeper:
         proof = Proof(transcript(user_id, session.nonce, nonce), mac)
         account = keeper.accounts.verify(keeper.unit(), user_id, proof, address=session.address)
         if account.totp_on:
-            raise TotoException(ERROR_FORBIDDEN, "An account with one-time codes comes in with its HTTP session.")
-        self._look_at(session, account)
+            raise TotoException(ERROR_FORBIDDEN, CODES)
+        self._admit(session, account, "")
         return [account.user_id, proof.reply]
 
     def present(self, session: "RemoteSession", session_id: Any, mac: Any) -> Any:
@@ -78,8 +95,36 @@ class Gatekeeper:
         account = keeper.accounts.find(unit, found.user_id)
         if not hmac.compare_digest(wanted, mac) or account is None:
             raise unauthorized()
-        self._look_at(session, account)
+        self._admit(session, account, session_id)
         return [found.user_id, None]
+
+    def review(self, session: "RemoteSession") -> str:
+        """Give the session the roles that its user has now; or tell why it is over.
+
+        Nothing is renewed by that: a session over HTTP that nobody uses ends when it would have.
+        """
+        reason, roles = self._keeper.alone(lambda unit: self._look_at(unit, session))
+        if not reason:
+            session.roles = roles
+        return str(reason)
+
+    def _look_at(self, unit: Unit, session: "RemoteSession") -> tuple[str, frozenset[str]]:
+        """Give why a session is over, "" when it is not, and the roles of its user."""
+        keeper, admission = self._keeper, session.state
+        account = keeper.accounts.find(unit, session.user_id or "")
+        if account is None:
+            return "the account is gone", frozenset()
+        roles = frozenset(account.roles)
+        if account.changed != admission.changed:
+            return "the password was changed", roles
+        if admission.session_id:
+            if keeper.sessions.find(unit, admission.session_id) is None:
+                return "the session over HTTP has ended", roles
+        elif account.cutoff != admission.cutoff:
+            return "all sessions of the user were ended", roles
+        elif account.totp_on:
+            return CODES, roles
+        return self._missing(account), roles
 
     def _find_secret(self, unit: Unit) -> bytes:
         """Give what makes up salts: the same in all processes and lives, as the salts of users who exist are."""
@@ -96,7 +141,14 @@ class Gatekeeper:
         self._secret = found[VERSION:]
         return self._secret
 
-    def _look_at(self, session: "RemoteSession", account: Account) -> None:
-        if self._role and self._role not in account.roles:
-            raise TotoException(ERROR_FORBIDDEN, f"Missing role: {self._role}")
+    def _admit(self, session: "RemoteSession", account: Account, session_id: str) -> None:
+        missing = self._missing(account)
+        if missing:
+            raise TotoException(ERROR_FORBIDDEN, missing)
+        if session.user_id is not None:  # it has shown twice who it is, and the other time was faster
+            raise unauthorized()
         session.roles = frozenset(account.roles)
+        session.state = Admission(account.changed, account.cutoff, session_id)
+
+    def _missing(self, account: Account) -> str:
+        return f"Missing role: {self._role}" if self._role and self._role not in account.roles else ""

@@ -12,6 +12,7 @@ from totohio.app.conveying import Connection, LendingSteward
 from totohio.app.dispatching import Dispatcher
 from totohio.app.gating import Gatekeeper
 from totohio.app.keeping import Keeper
+from totohio.app.reviewing import Reviews
 from totohio.app.settings import Settings
 from totohio.base.doing import Doer
 from totohio.base.environing import Environment
@@ -46,6 +47,7 @@ class LendingHouse:
         waits: Calls that are under way, by session and number.
         leases: Sessions, by when they were last heard of.
         greetings: Those that have not said who they are.
+        reviews: Looks again at those that have.
         timed: Calls are logged.
         retiring: Sessions end when their calls are done.
     """
@@ -89,7 +91,9 @@ class LendingHouse:
         self.leases: Deadlines[RemoteSession] = Deadlines(settings.remote_lease)
         self.greetings: Deadlines[RemoteSession] = Deadlines(GREETING)
         self.executions: Deadlines[RemoteSession] = Deadlines(settings.remote_exec_timeout)
-        self._deadlines: tuple[Deadlines[Any], ...] = (self.waits, self.leases, self.greetings, self.executions)
+        self.reviews = Reviews(self, keeper, settings.remote_review)
+        timed = (self.waits, self.leases, self.greetings, self.executions, self.reviews.dues)
+        self._deadlines: tuple[Deadlines[Any], ...] = timed
         self.max_sessions = settings.remote_max_sessions
         self.sessions: dict[RemoteSession, None] = {}
         self.retiring = False
@@ -133,6 +137,7 @@ class LendingHouse:
         """A session has said who it is."""
         self.greetings.drop(session)
         self.heard(session)
+        self.reviews.begin(session)
 
     def done(self, session: RemoteSession) -> None:
         """A call of a session is done."""
@@ -144,6 +149,12 @@ class LendingHouse:
         self.sessions.pop(session, None)
         for deadlines in (self.greetings, self.leases, self.executions):
             deadlines.drop(session)
+        self.reviews.end(session)
+
+    def dismiss(self, session: RemoteSession, error: BaseException) -> None:
+        """End a session, and tell its client why."""
+        session.notify("end", str(error))
+        session.end(error)
 
     def offload(self, function: Callable[..., Any], /, *args: Any, **kw: Any) -> Future[Any]:
         """Call a function in a worker thread."""
@@ -227,7 +238,8 @@ class LendingHouse:
         ):
             if deadlines.due() <= tyme:
                 for session in deadlines.take(tyme, EXPIRIES):
-                    session.end(TimeoutError(text))
+                    self.dismiss(session, TimeoutError(text))
+        self.reviews.service(tyme)
 
     def retire(self) -> None:
         """End each session when its calls are done."""

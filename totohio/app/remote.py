@@ -42,6 +42,14 @@ class Remote:
     remote_role: str = option(
         "", REMOTE, "The role that a user needs for that; an empty text lets every user in.", shape=LINE
     )
+    remote_review: float = option(
+        60.0,
+        REMOTE,
+        "How often it is looked whether a user may still have a session, and which roles it has now; 0 for never.",
+        unit="seconds",
+        least=0,
+        most=LONGEST,
+    )
     remote_exec: bool = option(
         False,
         REMOTE,

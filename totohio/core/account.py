@@ -30,7 +30,8 @@ class Account(msgspec.Struct, array_like=True):
         created: When it was made, in Unix seconds.
         changed: When the password was set, in Unix seconds; no two passwords of an account have the same. A hash that
             is made anew of the same password leaves it.
-        cutoff: Sessions that began until then are over, where they are in a cache; Unix seconds.
+        cutoff: Sessions that began until then are over, where they are in a cache; Unix seconds. Each time that all
+            sessions of the user are ended it is later than before.
         roles: What the user may be.
         totp: The secret of the second factor; empty without one.
         totp_step: The last step of time whose code was used.

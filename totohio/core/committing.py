@@ -11,7 +11,7 @@ wrote it may say how to go on (`Rebase`): with another transaction made for what
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from totohio.base.errors import ERROR_CONFLICT, TotoException
 from totohio.base.futures import Future
@@ -90,6 +90,11 @@ class Reliance(Ticket):
         if not isinstance(error, TotoException):  # none, or one after which nobody knows whether it is committed
             return error
         return None if self.keys <= self._based else conflict()
+
+    def outcome(self) -> tuple[Any, BaseException | None]:
+        """Tell that it can be relied on, or give the error."""
+        error = self.exception()
+        return (True, None) if error is None else (None, error)
 
     def result(self) -> bool:
         """Tell that it can be relied on, or raise the error."""

@@ -6,11 +6,12 @@ from typing import Any, Protocol
 import msgspec
 
 from totohio.core.lending import ForbiddenError
-from totohio.remote.conversing import Conversation
+from totohio.remote.conversing import Conversation, DisconnectedError
 from totohio.remote.proxies import Proxy
 from totohio.wire.lending import LendingError
 
 CALLBACKS = 10_000  # callables that are lent to a server at most, and objects that are borrowed
+LONGEST_REASON = 200  # characters of why a server has ended a session
 
 
 class Performer(Protocol):
@@ -65,6 +66,18 @@ class Borrower(Conversation):
                 return
             raise  # a Ctrl-C is ours
         self.returned(number, result)
+
+    def noticed(self, message: dict[str, Any]) -> None:
+        """The server tells something.
+
+        Raises:
+            DisconnectedError: It has ended the session.
+        """
+        match message:
+            case {"o": "end", "a": [str(reason)]}:
+                raise DisconnectedError(f"the server has ended the session: {reason[:LONGEST_REASON]}")
+            case _:
+                super().noticed(message)
 
     def returned(self, number: int, result: Any) -> None:
         """A callable of ours has returned something."""

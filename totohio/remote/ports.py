@@ -53,6 +53,9 @@ class Gate(Protocol):
     def present(self, session: "RemoteSession", session_id: Any, mac: Any) -> Any:
         """Give ``[user id, None]`` when an HTTP session's key has signed our nonce; else a TotoException."""
 
+    def review(self, session: "RemoteSession") -> str:
+        """Give a session the roles that its user has now; or tell why it is over, "" when it is not."""
+
 
 class House(Protocol):
     """Where the sessions of a server live."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.waiting import LONG
-from totohio.net.networking import KernelNetwork
+from totohio.net.networking import KernelNetwork, is_numeric
 
 # ------------------------------------------------------------ listening sockets
 
@@ -170,6 +170,31 @@ def test_no_name_is_looked_up(network: KernelNetwork, host: str, monkeypatch: py
     with pytest.raises(OSError, match="neither a numeric address nor localhost"):
         network.connect((host, 80))
     assert flags == [socket.AI_NUMERICHOST | socket.AI_NUMERICSERV]
+
+
+def test_a_name_has_its_addresses_once_each_in_the_order_of_the_system(
+    network: KernelNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[Any] = [("fe80::1", 80, 0, 3), ("::1", 80, 0, 0), ("127.0.0.1", 80), ("127.0.0.1", 80)]
+    found = [(socket.AF_INET6 if len(place) == 4 else socket.AF_INET, 1, 6, "", place) for place in places]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert network.lookup("example.org", 80) == [("fe80::1%3", 80), ("::1", 80), ("127.0.0.1", 80)]
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 300, "a\0b", "\udc80"])
+def test_what_cannot_be_a_name_is_one_that_nobody_knows(network: KernelNetwork, host: str) -> None:
+    with pytest.raises(OSError, match="is no name of a host"):
+        network.lookup(host, 80)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "fe80::1%3"])
+def test_a_numeric_host_is_known_without_asking(host: str) -> None:
+    assert is_numeric(host)
+
+
+@pytest.mark.parametrize("host", ["", "example.org", "127.0.0", "local", "::1]"])
+def test_any_other_host_is_a_name(host: str) -> None:
+    assert not is_numeric(host)
 
 
 @pytest.mark.parametrize("port", [-1, 0, 65536, 70000])

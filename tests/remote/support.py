@@ -9,6 +9,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -209,10 +210,13 @@ def asked(remote: Remote) -> int:
 # ---------------------------------------------------------------- in a simulated world
 
 
-def lending(world: World, lent: str = LENT, *, name: str = "server", **options: Any) -> Host:
-    """Start a server that lends on a host of its own; it has no accounts yet."""
+def lending(
+    world: World, lent: str = LENT, *, name: str = "server", methods: dict[str, str] | None = None, **options: Any
+) -> Host:
+    """Start a server that lends on a host of its own, with more methods if wished; it has no accounts yet."""
     more = {"remote_module": f"{name}_methods.lent", "remote_port": PORT, "remote_host": "0.0.0.0"}
-    return world.server(name=name, methods={**METHODS, "lent": lent}, **{**OPTIONS, **more, **options})
+    served = {**METHODS, **(methods or {}), "lent": lent}
+    return world.server(name=name, methods=served, **{**OPTIONS, **more, **options})
 
 
 def house_of(host: Host) -> Any:
@@ -231,13 +235,33 @@ def enrol(world: World, host: Host, *users: str) -> None:
 def empty(server: Host) -> bool:
     """Tell whether a server has no session, and nothing that is left of one."""
     house = house_of(server)
-    waits = (house.waits, house.leases, house.greetings, house.executions)
-    return not house.sessions and not any(each.dues for each in waits) and not house.lot.runs
+    waits = (house.waits, house.leases, house.greetings, house.executions, house.reviews.dues)
+    return not house.sessions and not any(each.dues for each in waits) and not house.reviews and not house.lot.runs
 
 
 def grant(world: World, server: Host, *roles: str) -> None:
     """Give a user roles."""
     world.call(server, "grant", {"user_id": "ada", "roles": list(roles)})
+
+
+class Knowing:
+    """A simulated network in which names have the addresses that a test says.
+
+    Attributes:
+        asked: The names that were looked up.
+    """
+
+    def __init__(self, network: Any, known: dict[str, list[tuple[str, int]]]) -> None:
+        self._network = network
+        self._known = known
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._network, name)
+
+    def lookup(self, host: str, port: int) -> Any:
+        self.asked.append(host)
+        return self._known.get(host) or self._network.lookup(host, port)
 
 
 class Dialer:
@@ -251,7 +275,17 @@ class Dialer:
     doer: RemoteDoer
     _caller: CallerDoer
 
-    def __init__(self, world: World, server: Host, *, name: str = "borrower", user_id: str = "ada", **more: Any):
+    def __init__(
+        self,
+        world: World,
+        server: Host,
+        *,
+        name: str = "borrower",
+        user_id: str = "ada",
+        address: Any = None,
+        known: dict[str, list[tuple[str, int]]] | None = None,
+        **more: Any,
+    ) -> None:
         """Start it; it connects when it may.
 
         Args:
@@ -259,6 +293,8 @@ class Dialer:
             server: Whom it asks.
             name: Of its host.
             user_id: Who it is.
+            address: Where it connects to, when that is not the server's name and its usual port.
+            known: Addresses of names that the simulated network does not have.
             more: For the RemoteDoer.
         """
         if "session_id" not in more:
@@ -267,8 +303,11 @@ class Dialer:
 
         def boot(process: Any) -> list[Any]:
             self._caller = CallerDoer(process.environment)
+            environment = process.environment
+            if known is not None:
+                environment = replace(environment, network=Knowing(environment.network, known))
             self.doer = RemoteDoer(
-                (server.name, PORT), environment=process.environment, poller=self._caller.poller, **more
+                address or (server.name, PORT), environment=environment, poller=self._caller.poller, **more
             )
             return [self._caller, self.doer]
 

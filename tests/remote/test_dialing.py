@@ -176,7 +176,7 @@ def test_a_script_goes_on_after_the_end_and_one_that_is_left_is_cancelled(site: 
 
 
 def test_where_nobody_listens_is_told_and_the_doist_goes_on() -> None:
-    for address in (("127.0.0.1", free_port()), ("no.such.number", 1)):
+    for address in (("127.0.0.1", free_port()), ("no..name", 1)):
         doer = RemoteDoer(address, user_id="ada", password="x")
         doist = PollingDoist(doers=[doer])
         doist.enter()
@@ -193,8 +193,8 @@ def test_more_than_may_wait_to_be_sent_ends_the_session_and_not_the_doist(
 ) -> None:
     async def script(doer: RemoteDoer) -> Any:
         await doer.ready
-        assert doer._link is not None
-        monkeypatch.setattr(doer._link, "_max_pending", 1000)
+        assert doer._visit is not None
+        monkeypatch.setattr(doer._visit.line.link, "_max_pending", 1000)
         with pytest.raises(DisconnectedError, match="would wait to be sent"):
             await doer.remote.echo("x" * 2000)
         return "over"

@@ -72,6 +72,15 @@ class Network(Protocol):
             OSError: The address is unknown or forbidden, or it has failed already.
         """
 
+    def lookup(self, host: str, port: int) -> "list[tuple[str, int]]":
+        """Give where a host of that name is, as `connect` takes it, what is to be tried first first.
+
+        It blocks: call it in a worker thread.
+
+        Raises:
+            OSError: Nobody knows the name, or it cannot be found out now.
+        """
+
     def queued(self, sock: Any) -> int:
         """Tell how many bytes that were sent the peer has not taken yet; 0 when that is not known."""
 

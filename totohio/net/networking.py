@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import ipaddress
 import os
 import resource
 import socket
@@ -16,6 +17,7 @@ from totohio.base.environing import Poller
 from totohio.net.polling import KernelPoller
 
 COUNT = struct.Struct("i")  # an int of C
+LOCAL = "localhost"  # the one name that means the same everywhere, 127.0.0.1
 UNDER_WAY = frozenset((0, errno.EINPROGRESS, errno.EINTR))  # connect(2): it goes on by itself
 
 
@@ -81,6 +83,22 @@ class KernelNetwork:
             raise
         return sock
 
+    def lookup(self, host: str, port: int) -> list[tuple[str, int]]:
+        """Give where a host of that name is, in the order in which the system would have them tried (RFC 6724).
+
+        It blocks, for as long as the system's resolver is told to wait.
+
+        Raises:
+            OSError: Nobody knows the name, or it cannot be found out now.
+        """
+        try:
+            if "\0" in host:  # where the system would take it to end
+                raise ValueError(host)
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except ValueError:  # what cannot be a name
+            raise socket.gaierror(socket.EAI_NONAME, f"{host!r:.100} is no name of a host") from None
+        return list(dict.fromkeys((_numbered(place), port) for *_, place in found))
+
     def queued(self, sock: socket.socket) -> int:
         """Tell how many bytes the kernel keeps that the peer has not taken; 0 when it does not tell."""
         with contextlib.suppress(OSError, ValueError, TypeError):
@@ -142,11 +160,28 @@ def _target(address: tuple[str, int] | str) -> tuple[int, Any]:
         raise OSError(errno.EADDRNOTAVAIL, f"{port} is no port to connect to")
     try:
         numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-        host = "127.0.0.1" if host == "localhost" else host
+        host = "127.0.0.1" if host == LOCAL else host
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)
     except (socket.gaierror, ValueError):  # a name, or what cannot even be one
         raise OSError(errno.EADDRNOTAVAIL, f"{host!r} is neither a numeric address nor localhost") from None
     return found[0][0], found[0][4]
+
+
+def is_numeric(host: str) -> bool:
+    """Tell whether a host is one that `KernelNetwork.connect` takes: a numeric address, or ``localhost``."""
+    if host == LOCAL:
+        return True
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _numbered(place: Any) -> str:
+    """Give the host of an address of the kernel's, with the number of its interface where only that makes it one."""
+    host, _, *more = place
+    return f"{host}%{more[1]}" if more and more[1] and "%" not in host else str(host)
 
 
 def _inet_socket(host: str, port: int) -> socket.socket:

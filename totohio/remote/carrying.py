@@ -6,17 +6,15 @@ import ssl
 import struct
 import threading
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_socket
 
+from totohio.remote.places import MAX_FRAME, read_url
 from totohio.wire.framing import Framer, frame
 
 READ_SIZE = 1 << 18  # bytes
-MAX_FRAME = 1 << 28  # bytes of a message that a server may send us
-PORT = 8890
 MOMENT = 5  # seconds
 MOMENT_FOR_KERNEL = struct.pack("@ll", MOMENT, 0)  # a timeval: seconds and microseconds (socket(7), SO_RCVTIMEO)
 
@@ -205,21 +203,19 @@ def open_carrier(
         ValueError: It is no such URL.
         OSError: Nobody is there, or a certificate is wrong.
     """
-    parts = urlsplit(url)
-    secure = parts.scheme in ("totohio+tls", "wss")
-    if parts.scheme not in ("totohio", "totohio+tls", "ws", "wss") or not parts.hostname:
-        raise ValueError(f"{url!r} is no URL such as totohio://localhost:{PORT}")
-    context = ssl.create_default_context(cafile=cafile) if secure else None
+    place = read_url(url)
+    context = ssl.create_default_context(cafile=cafile) if place.secure else None
     if context is not None and certfile is not None:
         context.load_cert_chain(certfile, keyfile)
-    if parts.scheme in ("ws", "wss"):
+    if place.web:
         try:
             opening = connect_socket(url, ssl=context, open_timeout=timeout, max_size=MAX_FRAME, compression=None)
             return WebSocketCarrier(opening.__enter__())  # which every generation of it wants to be called
         except WebSocketException as error:
             raise ConnectionRefusedError(f"{url}: {error}") from error
-    sock = socket.create_connection((parts.hostname, parts.port or PORT), timeout=timeout)
+    assert isinstance(place.address, tuple)
+    sock = socket.create_connection(place.address, timeout=timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if context is None:
         return SocketCarrier(sock, timeout)
-    return SecureCarrier(context.wrap_socket(sock, server_hostname=parts.hostname), timeout)
+    return SecureCarrier(context.wrap_socket(sock, server_hostname=place.host), timeout)

@@ -190,8 +190,10 @@ class Remote:
         except DisconnectedError:
             raise
         except OSError as error:
+            if self._borrower.closed is None:
+                self._receive(0.0)  # the server may have said why
             self._end(error)
-            raise DisconnectedError(f"the connection is over: {error}") from error
+            raise DisconnectedError(f"the connection is over: {self._borrower.closed}") from error
 
     def _await(self, future: Future[Any], timeout: float | None, *, cancel: bool = True) -> None:
         """Take what comes until the answer is there; the lock is held."""

@@ -2,9 +2,15 @@
 
 ``result = yield remote.math.sqrt(2)`` in a generator, or ``await`` in a coroutine, of whatever parks them: a method of
 a server, or a script of the simulation.
+
+    absent        there is no session: it was not entered yet, or has ended, or will not try again
+    coming        a session is being opened
+    present       there is one
+    waiting       until it tries again; with ``reconnect`` alone
 """
 
-import collections
+import logging
+import math
 import ssl
 from collections.abc import Iterable
 from typing import Any
@@ -13,44 +19,20 @@ import msgspec
 
 from totohio.base.doing import Doer
 from totohio.base.environing import Environment, Poller
-from totohio.base.errors import TotohioError
 from totohio.base.futures import Future
-from totohio.core.invoking import DEFERRED, Lot
-from totohio.core.proving import answer, greeted, session_mac, transcript, welcomed
+from totohio.core.invoking import Lot
 from totohio.net.kernel import kernel_environment
-from totohio.net.linking import Address, Link
-from totohio.remote.borrowing import Borrower
+from totohio.net.linking import Address
 from totohio.remote.conversing import DisconnectedError
+from totohio.remote.places import read_place
 from totohio.remote.proxies import Proxy
-from totohio.remote.securing import Veil
-from totohio.wire.framing import Framer, frame
+from totohio.remote.retrying import STEADY, Backoff, may_pass
+from totohio.remote.visiting import Terms, Visit
 
-VERSION = 1
-NONCE = 16  # bytes
-MAX_FRAME = 1 << 28  # bytes of a message that a server may send us
-KEEPALIVE = 60.0  # seconds of tyme at most after which a client that says or hears nothing asks who is there
-IMPATIENCE = 15.0  # and at most when it waits for an answer
-SILENCE = 3  # times that it asks before it gives the server up
+logger = logging.getLogger("totohio")
 
-
-class _Dialed(Borrower):
-    """The end of a client that does not wait: callbacks of its may."""
-
-    lot: Lot
-
-    def returned(self, number: int, result: Any) -> None:
-        """A callable of ours has returned something, or something to wait for."""
-        if type(result) not in DEFERRED:
-            self.answer(number, result)
-            return
-
-        def done(value: Any, error: BaseException | None) -> None:
-            if error is None:
-                self.answer(number, value)
-            else:
-                self.refuse(number, error)
-
-        self.lot.run(result, done)
+THREADS = 2  # so that a name whose lookup hangs keeps nobody from the next one, nor from showing who we are
+LOUD = 1.0  # seconds of a pause from which on it is worth a warning that there is no session
 
 
 class Path:
@@ -76,17 +58,15 @@ class Path:
 
 
 class RemoteDoer(Doer):
-    """A session with a server, which it opens when it is entered.
+    """A session with a server, which it opens when it is entered; with ``reconnect`` one after the other.
 
     Attributes:
         url: Where the server is.
-        user_id: Who we are there; None until the server has said so.
-        remote: What is lent: ``doer.remote.math.sqrt(2)`` gives a Future.
-        ready: A Future that is done when the session is open, or gets why it is not.
+        remote: What is lent: ``doer.remote.math.sqrt(2)`` gives a Future. Names mean the same in each session.
+        ready: A Future that is done when there is a session, or gets why there is none and will be none. When a session
+            is lost that is followed by another, this is a new Future, which is done when that one is open.
         poller: What a `PollingDoist` waits in for it.
     """
-
-    waits = False
 
     def __init__(
         self,
@@ -100,117 +80,118 @@ class RemoteDoer(Doer):
         session_key: str | None = None,
         context: ssl.SSLContext | None = None,
         server_hostname: str | None = None,
+        reconnect: bool = False,
         structs: Iterable[type[msgspec.Struct]] = (),
         errors: Iterable[type[BaseException]] = (),
     ) -> None:
         """Set it up.
 
         Args:
-            address: Host and port; the host is a numeric address, or ``localhost``, since to look up names would block.
+            address: A URL, as `connect` takes it; or a host and port; or the path of a Unix socket. The name of a host
+                is looked up in a worker thread, and its addresses are tried in turn; a numeric address, and
+                ``localhost``, which means 127.0.0.1, cost none.
             environment: Its seams to the world; the machine's own by default.
             poller: Tells when something has come, and is asked for that by somebody else; by default it has its own.
             user_id: Who we are; needs ``password``.
             password: It is not sent.
             session_id: The id of a session that we have over HTTP, in place of both; needs ``session_key``.
             session_key: The key of that session.
-            context: For TLS: whom it trusts, as ``ssl.create_default_context(cafile=...)`` says it.
+            context: For TLS: whom it trusts, as ``ssl.create_default_context(cafile=...)`` says it; with a URL that
+                says TLS that is by default whom the machine trusts.
             server_hostname: With TLS: what the server's certificate says that it is; by default the host.
+            reconnect: Open another session when one is lost, or cannot be opened for a reason that may pass, for as
+                long as the Doer runs: see `retrying` for which, and how long it waits between two tries.
             structs: Classes of Structs that go by value.
             errors: Classes of exceptions that arrive as themselves.
 
         Raises:
-            ValueError: It is not said who we are.
+            ValueError: It is not said who we are, or the URL is none.
         """
         super().__init__()
         if (user_id is None or password is None) == (session_id is None or session_key is None):
             raise ValueError("say who it is: user_id and password, or session_id and session_key")
-        host = address[0] if isinstance(address, tuple) else "localhost"
-        scheme = "totohio" if context is None else "totohio+tls"
-        self.url = f"{scheme}://{address[0]}:{address[1]}" if isinstance(address, tuple) else address
-        self.user_id: str | None = None
+        place = read_place(address, secure=context is not None)
+        if place.secure and context is None:
+            context = ssl.create_default_context()
+        self.url = place.url
         self.ready: Future[None] = Future()
         self.remote: Any = Path(self, ())
-        self._address = address
         self._environment = environment = environment or kernel_environment()
         self._own = self.attentive = poller is None
-        self.poller = poller or environment.network.poller()
-        self._secure = None if context is None else (context, server_hostname or host)
-        self._veil: Veil | None = None
+        self.poller = poller = poller or environment.network.poller()
+        self._reconnect = reconnect
+        self._backoff = Backoff(environment.minter)
         self._scripts: dict[Future[Any], None] = {}  # that run
-        self._who = (user_id, password, session_id, session_key)
-        self._structs, self._errors = list(structs), list(errors)
-        self._borrower: _Dialed | None = None
-        self._link: Link | None = None
-        self._framer = Framer(MAX_FRAME)
-        self._outs: collections.deque[bytes] = collections.deque()
         threads = environment.threads
         self._ident = threads.ident()
         self._lot = Lot(here=lambda: threads.ident() == self._ident, wake=self._wake)
-        self._spoken = self._heard = self._pinged = 0.0  # tymes
-        self._unanswered = 0  # times that it has asked since it has heard something
-        self._lease = IMPATIENCE * SILENCE
-        self._threads = threads.pool("remote-client", 1)
+        self._terms = Terms(
+            place=place,
+            secure=None if context is None else (context, server_hostname or place.host),
+            user_id=user_id,
+            password=password,
+            session_id=session_id,
+            session_key=session_key,
+            structs=list(structs),
+            errors=list(errors),
+            environment=environment,
+            poller=poller,
+            pool=threads.pool("remote-client", THREADS),
+            lot=self._lot,
+            tyme=lambda: self.tyme,
+        )
+        self._visit: Visit | None = None  # that goes on
+        self._why = "it was not begun"  # that there is none
+        self._again = math.inf  # the tyme of the next try
+        self._told = False  # somebody was told that there is no session
+        self._running = False
+
+    @property
+    def user_id(self) -> str | None:
+        """Who we are at the server; None while there is no session."""
+        return None if self._visit is None else self._visit.user_id
 
     # ------------------------------------------------------------ the Doer
 
     def due(self, tyme: float) -> float:
-        """The tyme at which something is to be said, or connecting is given up."""
-        link = self._link
-        if link is None or link.closed:
-            return self._lot.due()
-        if self._outs and link.connected and (self._veil is None or self._veil.open):
-            return tyme
-        return min(self._lot.due(), link.due, self._alarm())
+        """The tyme at which something is to be said, or given up, or tried again."""
+        visit = self._visit
+        return min(self._lot.due(), self._again if visit is None else visit.due(tyme))
 
     def enter(self, *, temp: bool | None = None) -> None:
-        """Connect."""
+        """Begin to open a session."""
         self._ident = self._environment.threads.ident()
         if self.ready.done():  # it has been entered before
             self.ready = Future()
-        self._borrower = _Dialed(self, send=self._outs.append, structs=self._structs, errors=self._errors)
-        self._borrower.lot = self._lot
-        self._framer = Framer(MAX_FRAME)
-        self._outs.clear()
-        self._veil = None if self._secure is None else Veil(*self._secure)
-        self._link = Link(network=self._environment.network, poller=self.poller, address=self._address, owner=self)
-        self._spoken = self._heard = self._pinged = self.tyme
-        self._unanswered = 0
-        try:
-            self._link.open(self.tyme)
-        except OSError as error:
-            self._fail(error)
+        self._lot.tyme = self.tyme
+        self._backoff.reset()
+        self._told, self._running, self._why = False, True, "it is being opened"
+        self._begin()
 
     def recur(self, tyme: float) -> bool:
-        """Send what was asked for since the last cycle."""
-        link = self._link
-        assert link is not None
+        """Send what was asked for since the last cycle, and try again when it is time for that."""
         if self._own:
             for attendant, mask in self.poller.ready():
                 attendant.attend(mask)
-        link.service(tyme)
+        if self._visit is not None:
+            self._visit.service(tyme)
+        elif tyme >= self._again:
+            self._begin()
         self._lot.service(tyme)
-        if tyme >= self._alarm() and not link.closed:
-            self._pinged = tyme
-            if self.user_id is None:
-                self._fail(TimeoutError("the server does not say whether we may come in"))
-            elif self._unanswered >= SILENCE:
-                self._fail(TimeoutError(f"nothing was heard of the server for {tyme - self._heard:g} seconds"))
-            else:
-                self._unanswered += 1
-                self.perform("ping")
-        if self._outs and link.connected and not link.closed and (self._veil is None or self._veil.open):
-            self._spoken = tyme
-            data = b"".join(map(frame, self._outs))
-            self._outs.clear()
-            self._send(data)
+        if self._visit is not None:
+            self._visit.flush(tyme)
         return False
 
     def exit(self) -> None:
-        """End the session."""
-        if self._link is not None:
-            self._link.close()
+        """End the session, and the scripts; nothing is tried again."""
+        self._running = False
+        error = DisconnectedError("the client ends")
+        if self._visit is not None:
+            self._visit.leave()
         self._lot.close()
-        self._fail(DisconnectedError("the client ends"))
+        if self._visit is not None:
+            self._visit.close(error)
+        self._give_up(error)
         for future in list(self._scripts):
             future.cancel()
         self._scripts.clear()
@@ -220,12 +201,21 @@ class RemoteDoer(Doer):
     # ------------------------------------------------------------ asking
 
     def perform(self, operation: str, target: Any = None, args: Any = (), kw: Any = None) -> Future[Any]:
-        """Have something done; give a Future of what it brings."""
-        assert self._borrower is not None
-        return self._borrower.ask(operation, target, args, kw)
+        """Have something done; give a Future of what it brings, or the DisconnectedError that says that it is lost.
+
+        Raises:
+            DisconnectedError: There is no session.
+        """
+        visit = self._visit
+        if visit is None or visit.user_id is None:
+            raise DisconnectedError(f"there is no session with {self.url}: {self._why}")
+        return visit.perform(operation, target, args, kw)
 
     def spawn(self, script: Any) -> Future[Any]:
         """Have a script run: a generator that yields Futures, or a coroutine that awaits them.
+
+        It belongs to no session: when one is lost, what the script waits for raises DisconnectedError in it, and it may
+        go on, and wait for `ready`.
 
         Returns:
             A Future of what it returns; it is cancelled when this Doer ends before.
@@ -250,12 +240,21 @@ class RemoteDoer(Doer):
             proxy: What it is used on.
             operation: "len", "bool", "str", "contains", "item", "setitem", "delitem", "enter" or "exit".
             args: What it takes: an item, a key, or a key and a value.
+
+        Raises:
+            DisconnectedError: The session that it belongs to is over.
+            ValueError: It is a proxy of another client.
         """
-        return self.perform(operation, proxy._number, args)
+        return self._visit_of(proxy).perform(operation, proxy._number, args)
 
     def assign(self, proxy: Proxy, name: str, value: Any) -> Future[None]:
-        """Set an attribute of what a proxy stands for; give a Future that is done then."""
-        return self.perform("set", [proxy._number, name], [value])
+        """Set an attribute of what a proxy stands for; give a Future that is done then.
+
+        Raises:
+            DisconnectedError: The session that it belongs to is over.
+            ValueError: It is a proxy of another client.
+        """
+        return self._visit_of(proxy).perform("set", [proxy._number, name], [value])
 
     def fetch(self, path: Path) -> Future[Any]:
         """Give a Future of the value of something that is lent."""
@@ -263,116 +262,58 @@ class RemoteDoer(Doer):
 
     def cancel(self, future: Future[Any]) -> None:
         """Have the server end a call where it stands; its Future is cancelled."""
-        if self._borrower is not None and not future.done():
-            self._borrower.forget(future)
+        if not future.done():
+            if self._visit is not None:
+                self._visit.cancel(future)
             future.cancel()
 
-    def dropped(self, number: int) -> None:
-        """Nobody uses an object any more; the server is told with what is sent next."""
-        if self._borrower is not None:
-            self._borrower.dropped(number)
+    # ------------------------------------------------------------ what sessions tell
 
-    # ------------------------------------------------------------ what the Link tells
+    def entered(self, visit: Visit) -> None:
+        """There is a session."""
+        if self._told:
+            logger.info("remote: there is a session with %s again", self.url)
+            self._told = False
+        if not self.ready.done():
+            self.ready.set_result(None)
 
-    def opened(self) -> None:
-        """It is connected: say who we are, once nobody else can listen."""
-        if self._veil is None:
-            self._introduce()
-        else:
-            self.received(b"")  # which begins TLS
-
-    def _introduce(self) -> None:
-        user_id, password, session_id, key = self._who
-        if user_id is not None and password is not None:
-            script = self._log_in(user_id, password)
-        else:
-            assert session_id is not None
-            assert key is not None
-            script = self._present(session_id, key)
-        self._lot.run(script, self._entered)
-
-    def received(self, data: bytes) -> None:
-        """The server has said something."""
-        self._heard, self._unanswered = self.tyme, 0
-        borrower, veil = self._borrower, self._veil
-        assert borrower is not None
-        try:
-            if veil is not None:
-                was_open = veil.open
-                data = veil.received(data)
-                self._send(b"")
-                if veil.open and not was_open:
-                    self._introduce()
-            for message in self._framer.frames(data):
-                borrower.take(message)
-        except (OSError, TotohioError, ReferenceError) as error:
-            self._fail(error)
-
-    def drained(self) -> None:
-        """All is sent."""
-
-    def ended(self) -> None:
-        """The server sends no more."""
-        self._fail(DisconnectedError("the server has closed the connection"))
-
-    def lost(self, error: OSError) -> None:
-        """It broke."""
-        self._fail(error)
+    def ended(self, visit: Visit, error: BaseException) -> None:
+        """There is none any more, or none came to be: see whether to try again, and when."""
+        self._visit, self._why = None, str(error) or type(error).__name__
+        lost = visit.began < math.inf
+        if not self._running:
+            return
+        if not (self._reconnect and (lost or may_pass(error))):
+            self._give_up(error)
+            return
+        if lost and self.tyme - visit.began >= STEADY:
+            self._backoff.reset()
+        if self.ready.done():
+            self.ready = Future()
+        pause = self._backoff.next()
+        self._again = self.tyme + pause
+        if pause >= LOUD and not self._told:
+            self._told = True
+            logger.warning("remote: there is no session with %s: %s", self.url, self._why)
 
     # ------------------------------------------------------------ the rest
 
-    def _send(self, data: bytes) -> None:
-        """Send bytes, and with TLS whatever else it has to say."""
-        link, veil = self._link, self._veil
-        assert link is not None
-        if veil is not None:
-            if data:
-                veil.send(data)
-            data = veil.take()
-        try:
-            if data:
-                link.send(data)
-        except BufferError as error:
-            self._fail(DisconnectedError(str(error)))
+    def _begin(self) -> None:
+        self._again = math.inf
+        self._visit = visit = Visit(self._terms, self)
+        visit.begin()
+
+    def _give_up(self, error: BaseException) -> None:
+        self._again = math.inf
+        self._why = str(error) or type(error).__name__
+        if not self.ready.done():
+            self.ready.set_exception(error)
+
+    def _visit_of(self, proxy: Proxy) -> Visit:
+        performer = proxy._performer
+        if type(performer) is not Visit or performer.host is not self:
+            raise ValueError(f"{proxy!r} is no proxy of this client")
+        return performer
 
     def _wake(self) -> None:
         self.poller.wake()
-
-    def _alarm(self) -> float:
-        """The tyme at which the server is asked whether it is there, or given up."""
-        return max(min(self._spoken, self._heard), self._pinged) + self._patience()
-
-    def _patience(self) -> float:
-        waits = self._borrower is not None and self._borrower.waits()
-        return min(IMPATIENCE if waits else KEEPALIVE, self._lease / 3)
-
-    def _log_in(self, user_id: str, password: str) -> Any:
-        greeting = yield self.perform("hello", None, [VERSION])
-        nonce = self._environment.minter.draw(NONCE)
-        challenge = yield self.perform("challenge", None, [user_id, nonce])
-        signed = transcript(user_id, greeted(greeting), nonce)
-        ours, theirs = yield self._threads.submit(answer, challenge, password, signed)
-        self._enter((yield self.perform("prove", None, [ours])), theirs)
-
-    def _present(self, session_id: str, key: str) -> Any:
-        greeting = yield self.perform("hello", None, [VERSION])
-        mac = session_mac(key, greeted(greeting))
-        self._enter((yield self.perform("present", None, [session_id, mac])), None)
-
-    def _enter(self, welcome: Any, proof: bytes | None) -> None:
-        self.user_id, _, self._lease = welcomed(welcome, proof)
-
-    def _entered(self, result: Any, error: BaseException | None) -> None:
-        if error is None:
-            self.ready.set_result(None)
-        else:
-            self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        if self._link is not None:
-            self._link.close()
-        self.user_id = None
-        if self._borrower is not None:
-            self._borrower.close(error)
-        if not self.ready.done():
-            self.ready.set_exception(error)

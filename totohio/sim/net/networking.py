@@ -5,11 +5,13 @@ after 1 s, 2 s and so on, and after 127 s without an answer the connect fails wi
 on Linux. A connection waits to be accepted when the third has arrived; as long as the listener's queue is full, first
 segments are lost, and third ones are sent again.
 
-What is simpler than on Linux: a name is a host's, its address, or one of the loopback's, and needs no looking up; one
-that does not exist is known at once; and a half-open connection never times out at the side that is connected to.
+What is simpler than on Linux: a name is a host's, its address, or one of the loopback's, has one address, and need not
+be looked up to connect; one that does not exist is known at once; and a half-open connection never times out at the
+side that is connected to.
 """
 
 import errno
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -257,6 +259,20 @@ class SimNetwork:
         """
         self._live()
         return self._stack.net.connect(self._process, address)
+
+    def lookup(self, host: str, port: int) -> list[tuple[str, int]]:
+        """Give where a host of that name is.
+
+        Raises:
+            OSError: There is no such host; or the process is dead.
+        """
+        self._live()
+        here = self._process.host
+        try:
+            found = self._stack.net.world.find(host, here)
+        except OSError as error:
+            raise socket.gaierror(socket.EAI_NONAME, str(error)) from None
+        return [(LOOPBACK if host in LOOPBACKS else found.address, port)]
 
     def queued(self, sock: Any) -> int:
         """Tell how many bytes that were sent have not reached the peer's host."""

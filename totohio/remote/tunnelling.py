@@ -1,0 +1,165 @@
+"""Messages without a socket: what a client that does not wait puts between its messages and its connection's bytes.
+
+On a plain connection they are frames with a length. Through a WebSocket each is a message of its own; the grammar is
+that of the package ``websockets``, its protocol without I/O.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import State
+from websockets.uri import parse_uri
+
+from totohio.remote.places import MAX_FRAME
+from totohio.wire.framing import Framer, frame
+from totohio.wire.lending import LendingError
+
+PASSING = frozenset((408, 425, 429))  # statuses below 500 that ask to come again (RFC 9110, 8470 and 6585)
+
+
+class NoTunnelError(ConnectionRefusedError):
+    """There is no WebSocket for us at that path, and there will be none."""
+
+
+class Channel(Protocol):
+    """Messages to bytes, and back.
+
+    Attributes:
+        open: Messages can be sent.
+        closed: Why the server takes no more; None as long as it does.
+    """
+
+    open: bool
+    closed: str | None
+
+    def received(self, data: bytes) -> list[bytes]:
+        """Take bytes that have come; give the messages that are whole.
+
+        Raises:
+            OSError: The server wants no such connection.
+            TotohioError: They are nothing that can be understood, or more than may be.
+        """
+
+    def pack(self, messages: Iterable[bytes]) -> bytes:
+        """Give the bytes of messages."""
+
+    def take(self) -> bytes:
+        """Give what else is to be sent: the beginning, the answer to a ping; "" when there is nothing."""
+
+    def leave(self) -> bytes:
+        """Give the bytes that say goodbye."""
+
+
+class Frames:
+    """Messages on a plain connection; attributes are those of a `Channel`."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.closed: str | None = None
+        self._framer = Framer(MAX_FRAME)
+
+    def received(self, data: bytes) -> list[bytes]:
+        """Take bytes that have come; give the messages that are whole.
+
+        Raises:
+            FramingError: One is larger than may be.
+        """
+        return self._framer.frames(data)
+
+    def pack(self, messages: Iterable[bytes]) -> bytes:
+        """Give the bytes of messages."""
+        return b"".join(map(frame, messages))
+
+    def take(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def leave(self) -> bytes:
+        """Nothing: the end of the connection says it."""
+        return b""
+
+
+class Tunnel:
+    """Messages through a WebSocket; attributes are those of a `Channel`."""
+
+    def __init__(self, url: str, limit: int = MAX_FRAME) -> None:
+        """Begin with the opening handshake.
+
+        Args:
+            url: Where the WebSocket is.
+            limit: Bytes that a message may have, whatever the number of its fragments; a security limit.
+        """
+        self.open = False
+        self.closed: str | None = None
+        protocol = ClientProtocol(parse_uri(url), max_size=limit)
+        protocol.send_request(protocol.connect())
+        self._protocol: Any = protocol
+        self._message = bytearray()  # of which fragments have come
+
+    def received(self, data: bytes) -> list[bytes]:
+        """Take bytes that have come; give the messages that are whole.
+
+        Raises:
+            NoTunnelError: There is no WebSocket for us.
+            ConnectionRefusedError: There is none now.
+            LendingError: It is no WebSocket, or not such a one.
+        """
+        protocol = self._protocol
+        protocol.receive_data(data)
+        messages: list[bytes] = []
+        for event in protocol.events_received():
+            if isinstance(event, Frame):
+                self._frame(event, messages)
+        if protocol.handshake_exc is not None:
+            raise _refused(protocol.handshake_exc)
+        self.open = protocol.state is State.OPEN
+        if protocol.parser_exc is not None:
+            raise LendingError(f"the server breaks the protocol of WebSockets: {protocol.parser_exc}")
+        if protocol.close_rcvd is not None:
+            self.closed = str(protocol.close_rcvd)
+        return messages
+
+    def pack(self, messages: Iterable[bytes]) -> bytes:
+        """Give the bytes of messages."""
+        for message in messages:
+            self._protocol.send_binary(message)
+        return self.take()
+
+    def take(self) -> bytes:
+        """Give what else is to be sent."""
+        return b"".join(self._protocol.data_to_send())
+
+    def leave(self) -> bytes:
+        """Give the bytes that say goodbye; nobody waits for an answer to them."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(CloseCode.NORMAL_CLOSURE)
+        return self.take()
+
+    def _frame(self, frame: Frame, messages: list[bytes]) -> None:
+        if frame.opcode is Opcode.TEXT:
+            self._protocol.send_close(CloseCode.UNSUPPORTED_DATA)
+            raise LendingError("the server sends a text")
+        if frame.opcode is not Opcode.BINARY and frame.opcode is not Opcode.CONT:
+            return
+        if frame.fin and not self._message:  # as it mostly is
+            messages.append(bytes(frame.data))
+            return
+        self._message += frame.data
+        if frame.fin:
+            messages.append(bytes(self._message))
+            self._message.clear()
+
+
+def _refused(error: Exception) -> Exception:
+    """Give what to raise when the opening handshake fails."""
+    if not isinstance(error, InvalidStatus):
+        return LendingError(f"the server speaks no WebSocket: {error}")
+    response: Response = error.response
+    status = response.status_code
+    text = f"the server has no WebSocket for us: {status} {response.reason_phrase}"
+    passing = status >= 500 or status in PASSING
+    return ConnectionRefusedError(text) if passing else NoTunnelError(text)

@@ -84,8 +84,10 @@ class Terminal:
         self.places = dict(zip(PORTS, free_ports(len(PORTS)), strict=True)) | {RUN: str(folder)}
         self.server: Server | None = None
         self.proxy: Server | None = None
-        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("TOTOHIO_")}
+        others = ("TOTOHIO_", "COV")  # the lines of what pages show count for the coverage in tests of their own
+        self.environ = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         self.environ |= {"PYTHONPATH": str(ROOT), "PATH": f"{folder}:{os.environ['PATH']}"}
+        self.environ |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # plugins cost more than all the rest of a start
         self.environ |= {"CURL_HOME": str(folder), "NO_PROXY": "*"}
         (folder / ".curlrc").write_text("silent\nshow-error\n")
         for program, code in {
@@ -158,8 +160,8 @@ class Terminal:
 
     def shell(self, command: str, output: str) -> None:
         """Run a command that ends by itself."""
-        if command.startswith("totohio call") and "--url" not in command:
-            command += f" --url http://127.0.0.1:{self.places['8888']}"
+        if "--url" not in command:
+            command = command.replace("totohio call ", f"totohio call --url http://127.0.0.1:{self.places['8888']} ")
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=self.folder,
@@ -178,10 +180,12 @@ class Terminal:
             path.write_text(self.live(path.read_text("utf-8")), "utf-8")
 
     def serve(self, command: list[str], output: str) -> None:
-        """Start a server in place of the one before, with all files that the page only adds."""
+        """Start a server in place of the one before, with all files that the page only adds to the same folder."""
         self.end(self.server)
         files = [block.file for block in self.todo]
         for block in self.todo:
+            if block.language == "console" and "\n$ cd " in f"\n{block.text}":
+                break
             if block.file and files.count(block.file) == 1 and not (self.folder / block.file).exists():
                 self.write(block.file, block.text)
         self.server = Server(command, self.folder, self.environ)

@@ -284,7 +284,7 @@ def test_a_client_that_never_reads_is_closed_in_the_end(world: World) -> None:
     stall(world)
     for number in range(300):
         send(world, "news", [number, BIG])
-    for _ in range(3):  # what the kernel still moves counts as reading
+    for _ in range(20):  # what the kernel still moves, later on a busy machine, counts as reading
         world.advance(31.0)
     assert len(world.server.built.dispatcher.events.teller.subscriptions) == 0
 

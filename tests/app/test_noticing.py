@@ -1,15 +1,19 @@
 """Modules that were to be methods, as it seems, are noticed; those that serve others are not."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from totohio.app import noticing
 from totohio.app.configuring import load
 from totohio.app.noticing import unserved
+from totohio.core.importing import is_own
 from totohio.core.registering import Registry
 
+ROOT = str(Path(__file__).parents[2]) + os.sep
 METHOD = "def invoke(handler, parameters):\n    return 1\n"
 
 Notice = Callable[..., list[str]]
@@ -22,6 +26,8 @@ def notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notice]:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.chdir(tmp_path)
+    # Not to be read each time: totohio, which is installed elsewhere, and all these tests.
+    monkeypatch.setattr(noticing, "is_own", lambda path: is_own(path) and not path.startswith(ROOT))
 
     def notice(files: dict[str, str], **options: str) -> list[str]:
         for name, source in files.items():

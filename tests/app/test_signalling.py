@@ -86,10 +86,11 @@ def test_two_different_signals_count_as_two(server: Server):
     assert server.asked == ["drain", "stop"]
 
 
-def test_a_hangup_changes_nothing(server: Server):
+def test_a_hangup_changes_nothing_and_it_is_said_why(server: Server, lines: Callable[[], list[str]]):
     with handled(server):
         send(signal.SIGHUP)
     assert server.asked == []
+    assert lines()[0].startswith("SIGHUP: ignored; it is for what watches several processes")
 
 
 def test_a_drain_is_announced_and_its_end_told_when_it_took_more_than_a_moment(

@@ -330,7 +330,7 @@ def test_a_stream_whose_client_reads_nothing_ends_after_the_write_timeout(serve:
     world.step(300)
     world.advance(29.0)
     assert world.module("m").ended == []
-    for _ in range(3):
+    for _ in range(20):  # what the kernel still moves, later on a busy machine, counts as reading
         world.advance(31.0)
     assert world.module("m").ended == [1]
     assert call(world, "echo", {"x": 1}) == {"result": {"x": 1}}

@@ -131,9 +131,11 @@ def test_what_keeps_it_from_starting_is_said(shell: Shell) -> None:
     assert shell.daemon("status")[0] == 3
 
 
-def test_the_file_and_the_log_may_be_elsewhere(shell: Shell) -> None:
+def test_the_file_and_the_log_may_be_elsewhere_and_it_says_where_it_lends(shell: Shell) -> None:
     options = ("--pidfile", "run.pid", "--log-file", "my.log")
-    assert shell.daemon("start", *options)[0] == 0
+    status, said, _ = shell.daemon("start", *options, "--database", "memory", "--remote-enabled", "--remote-port", "0")
+    assert status == 0
+    assert re.search(r"^totohio \S+ lends at totohio://127\.0\.0\.1:\d+$", said, re.M), "the second line is passed on"
     assert (shell.folder / "run.pid").exists()
     assert not (shell.folder / "totohio.pid").exists()
     assert (shell.folder / "my.log").exists()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import pytest
 
 from tests.processes import LONG, Process, until
 from tests.remote.support import PASSWORD
-from tests.servers import free_port
 from totohio import remote
 from totohio.remote import DisconnectedError, Remote
 
@@ -50,12 +50,13 @@ OPTIONS = {
 def server(tmp_path: Path) -> Iterator[Process]:
     """Two processes."""
     (tmp_path / "lent.py").write_text(LENT)
-    port = free_port()
     settings = tmp_path / "settings.yaml"
     settings.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in OPTIONS.items()))
-    server = Process(tmp_path, {"__init__": ACCOUNTS}, str(settings), "--remote-port", str(port), traced=False)
-    server.remote = f"totohio://127.0.0.1:{port}"  # type: ignore[attr-defined]
+    server = Process(tmp_path, {"__init__": ACCOUNTS}, str(settings), "--remote-port", "0", traced=False)
     try:
+        said = re.search(r"^totohio \S+ lends at (totohio://127\.0\.0\.1:\d+)$", server.log.read_text(), re.M)
+        assert said, server.log.read_text()
+        server.remote = said[1]  # type: ignore[attr-defined]
         server.call("account/create", {"user_id": "ada", "password": PASSWORD})
         yield server
     finally:

@@ -384,8 +384,11 @@ def test_one_process_tells_its_service_manager_too(
         manager.bind(str(path))
         manager.settimeout(LONG)
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        monkeypatch.setenv("WATCHDOG_USEC", "200000")
         start("--processes", "1")
-        assert b"READY=1" in manager.recv(4096)
+        heard = [manager.recv(4096) for _ in range(4)]
+    assert heard.count(b"READY=1") == 1
+    assert heard.count(b"WATCHDOG=1") == 3
 
 
 @pytest.mark.parametrize("count", ["1", "2"])

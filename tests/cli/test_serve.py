@@ -295,12 +295,16 @@ def test_a_unix_socket_is_announced_and_answers(start: Start, tmp_path: Path, ca
     assert not (tmp_path / "socket").exists()
 
 
-def test_over_tls_it_announces_https_and_answers(start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_over_tls_it_announces_https_and_where_it_lends_and_answers(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
-    server = start("--certfile", "server.pem")
+    lending = ("--remote-enabled", "--remote-port", "0", "--database", "memory")
+    server = start("--certfile", "server.pem", "--log-format", "json", *lending)
     url = server.url()
+    assert re.fullmatch(r"totohio \S+ lends at totohio\+tls://127\.0\.0\.1:\d+\n", server.output.readline())
     assert url.startswith("https://127.0.0.1:")
     assert main(["call", "pid", "--url", url, "--cafile", str(tmp_path / "ca.pem")]) == 0
     assert json.loads(capsys.readouterr().out) == [server.process.pid, 1]

@@ -50,6 +50,26 @@ def test_requests_after_connection_close_are_not_answered(world: MakeWorld) -> N
     assert len(client.replies) == 1
 
 
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (b"GET /echo HTTP/1.1\r\n\r\n", "400 The Host header is missing."),
+        (b"\x16\x03\x01\n", "400 This is not an HTTP request."),
+        (b"GET /echo HTTP/3.0\r\nHost: x\r\n\r\n", "505 Only HTTP/1.1 and HTTP/1.0 are spoken here."),
+    ],
+)
+def test_what_is_no_request_is_told_to_the_log_in_a_line(
+    world: MakeWorld, caplog: pytest.LogCaptureFixture, sent: bytes, said: str
+) -> None:
+    caplog.set_level("INFO", "totohio")
+    client = world().connect()
+    client.send(sent)
+    client.wait_closed()
+    [line] = caplog.messages
+    assert line.startswith("refused what (")
+    assert line.endswith(f") sent: {said}")
+
+
 def test_http_1_0_ends_with_its_reply(world: MakeWorld) -> None:
     client = world().connect()
     client.send(old_bytes("echo", {"a": 1}))

@@ -5,7 +5,6 @@ arguments, the configuration file, the environment, the command line. Every laye
 where a later one hides it, so a wrong value is found when it is written and not when it is needed.
 """
 
-import difflib
 import importlib.util
 import math
 import os
@@ -13,14 +12,15 @@ import re
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from totohio.app.options import PREFIX, Option
 from totohio.app.settings import OPTIONS, Settings
 from totohio.base.errors import SettingsError
 from totohio.base.writing import printable, quoted
+
+if TYPE_CHECKING:
+    import yaml
 
 TRUE = frozenset({"true", "1", "yes", "on"})
 FALSE = frozenset({"false", "0", "no", "off"})
@@ -129,6 +129,8 @@ def read(conf_file: str | os.PathLike[str]) -> Layer:
     Raises:
         SettingsError: It cannot be read, is not flat YAML, or has an unknown or doubled name.
     """
+    import yaml  # here, since most of who imports this module reads no file
+
     path = os.fspath(conf_file)
     source = os.path.basename(path)
     try:
@@ -146,7 +148,7 @@ def read(conf_file: str | os.PathLike[str]) -> Layer:
         raise SettingsError(f"{source}: {error}") from None
 
 
-def _fault(error: yaml.YAMLError, source: str) -> str:
+def _fault(error: "yaml.YAMLError", source: str) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", "not YAML"))
     if problem.startswith("but"):
@@ -155,6 +157,8 @@ def _fault(error: yaml.YAMLError, source: str) -> str:
 
 
 def _flat(loader: Any, source: str) -> Layer:
+    import yaml
+
     node = loader.get_single_node()
     if node is None:  # an empty file
         return {}
@@ -191,6 +195,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     for candidate, text in names.items():
         if sorted(candidate) == sorted(wanted):  # swapped letters: prot is port rather than root
             return text
+    import difflib  # here, since few are wrong
+
     found = difflib.get_close_matches(wanted, names, 1, ALIKE)
     return names[found[0]] if found else None
 

@@ -153,6 +153,7 @@ class Dispatcher:
             else:
                 self._refuse(handler, 405, "The verb is not allowed here.")
         except BaseException as error:  # a method may raise SystemExit: that is its own end, not the server's
+            handler.name = handler.name or request.path[:LONGEST_NAME]  # for the log
             handler._fail(error)
 
     def _post(self, handler: TotoHandler, request: Request) -> None:
@@ -227,6 +228,7 @@ class Dispatcher:
         """Answer what can be no call, with an HTTP status that says so."""
         if status == 405:
             handler.set_header("Allow", VERBS)
+        handler.name = handler.request.path[:LONGEST_NAME]  # for the log
         handler.set_status(status)
         handler.respond(error={"code": status, "value": text})
 

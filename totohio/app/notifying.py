@@ -4,6 +4,8 @@ import contextlib
 import os
 import socket
 
+from totohio.base.doing import Doer
+
 FIRST = 3  # the first descriptor that is handed over
 
 
@@ -32,6 +34,35 @@ def watchdog() -> float:
     except ValueError:
         return 0.0
     return seconds if mine else 0.0
+
+
+class WatchdogDoer(Doer):
+    """Lets the service manager hear, twice in the time within which it wants to, that cycles take place."""
+
+    def __init__(self, within: float) -> None:
+        """Set it up.
+
+        Args:
+            within: Seconds, as `watchdog` gives them.
+        """
+        super().__init__()
+        self._pause = within / 2.0
+        self._next = 0.0
+
+    def enter(self, *, temp: bool | None = None) -> None:
+        """Let it be heard at once."""
+        self._next = 0.0
+
+    def due(self, tyme: float) -> float:
+        """When it is to be heard again."""
+        return self._next
+
+    def recur(self, tyme: float) -> bool:
+        """Let it be heard, if it is time."""
+        if tyme >= self._next:
+            self._next = tyme + self._pause
+            notify("WATCHDOG=1")
+        return False
 
 
 def handed_socket() -> socket.socket | None:

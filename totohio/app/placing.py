@@ -3,8 +3,10 @@
 They speak over a pair of connected sockets, in lines of which each is a word and perhaps a path:
 
     worker      ready             it listens, and takes events from its siblings
+                here              its cycle runs
     supervisor  sibling PATH      a process takes events there from now on
                 gone PATH         it does not any more
+                answer            whether its cycle runs
                 drain             the server goes down: answer what is under way, then end
                 stop              end at once
                 leave             another process has taken the place: answer what is under way, then end
@@ -114,8 +116,11 @@ class ControlDoer(Doer):
 
     def ready(self) -> None:
         """Say that the server listens."""
+        self._say(b"ready\n")
+
+    def _say(self, line: bytes) -> None:
         with contextlib.suppress(OSError):  # nobody is there to hear it, which is seen later
-            self._sock.send(b"ready\n")
+            self._sock.send(line)
 
     def attend(self, mask: int) -> None:
         """Take what has come."""
@@ -136,6 +141,7 @@ class ControlDoer(Doer):
 
     def _obey(self, word: str, path: str) -> None:
         actions: dict[str, Callable[[], Any]] = {
+            "answer": lambda: self._say(b"here\n"),
             "drain": self._drain,
             "stop": self._stop,
             "leave": self._leave,

@@ -8,6 +8,7 @@ from totohio.app.options import FILE, ROUTE, option
 from totohio.base.errors import SettingsError
 
 PROCESSES = "Processes"
+LONGEST = 1_000_000  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,15 @@ class Processes:
         unit="processes",
         least=-1,
         most=4096,
+    )
+    hang_timeout: float = option(
+        60.0,
+        PROCESSES,
+        "How long one of several processes may stand still, in a method that does not return, say, until it is killed "
+        "and another is started; where it stood is written to standard error. 0 for any time.",
+        unit="seconds",
+        least=0,
+        most=LONGEST,
     )
     pidfile: str | None = option(
         None,

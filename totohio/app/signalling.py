@@ -90,4 +90,8 @@ class Signals:
         self._server.stop()
 
     def _ignore(self, number: int, frame: FrameType | None) -> None:
-        logger().info("%s: ignored", signal.Signals(number).name)
+        logger().warning(
+            "%s: ignored; it is for what watches several processes, and this one has to be started again to read its "
+            "settings and methods anew",
+            signal.Signals(number).name,
+        )

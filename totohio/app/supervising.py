@@ -5,11 +5,13 @@ a process is started, rolled or has crashed: those that wait at its socket are t
 The states of a worker:
 
     starting    until it says that it listens; when it ends before, it has failed
-    serving     until it ends, or is told to leave
+    serving     until it ends, is told to leave, or does not answer when it is asked whether its cycle still runs
+    hanging     it has not answered, and is killed
     leaving     another one serves in its place; it answers what is under way, and ends
 
     first worker of a place fails       all end, with its status
     a serving worker ends               another is started in its place, at once or, when that happens again, later
+    it does not answer                  it has to say where it stands and to end, and is killed if it does not
     SIGHUP                              for one place after the other: another worker, and when it serves the old one
                                         leaves; when it fails the old one stays, and the rest as they are
     SIGTERM, SIGINT                     all drain; the second time they end at once
@@ -26,16 +28,14 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
 
 from totohio.app.notifying import notify, watchdog
 from totohio.app.placing import VARIABLE, Place
 from totohio.app.settings import Settings
+from totohio.app.sharing import Shares
 from totohio.app.workers import Worker, ending
 from totohio.base.clocking import Clock, Minter
 from totohio.base.recording import logger
-from totohio.net.linking import place as written
-from totohio.net.networking import listeners
 
 STARTING = 60.0  # seconds that a worker may take to listen
 MARGIN = 5.0  # seconds beyond drain_timeout after which a worker that does not end is killed
@@ -62,8 +62,8 @@ class Supervisor:
         count: int,
         clock: Clock,
         minter: Minter,
-        handed: socket.socket | None = None,
-        on_open: Callable[[str], object] = print,
+        shares: Shares,
+        on_open: Callable[[str, str | None], object] = print,
     ) -> None:
         """Set it up.
 
@@ -73,8 +73,8 @@ class Supervisor:
             count: How many there are to be.
             clock: Tells the time.
             minter: Randomness.
-            handed: A socket that listens already, for all of them.
-            on_open: Called with the URL once all of them serve.
+            shares: The sockets that it hands them, and closes.
+            on_open: Called with the URL, and with that where objects are lent or None, once all of them serve.
         """
         self.workers: list[Worker] = []
         self._settings = settings
@@ -82,12 +82,9 @@ class Supervisor:
         self._count = count
         self._clock = clock
         self._minter = minter
-        self._handed = handed
+        self._shares = shares
         self._on_open = on_open
         self._selector = selectors.DefaultSelector()
-        self._listeners: list[socket.socket] = []
-        self._remotes: list[socket.socket] = []
-        self._lenders: list[socket.socket] = []
         self._folder = ""
         self._key = ""
         self._numbers = 0
@@ -103,24 +100,7 @@ class Supervisor:
         self._beat_at = 0.0
 
     def run(self) -> int:
-        """Serve until a signal ends it; give the exit status.
-
-        Raises:
-            OSError: The address is in use, unknown or forbidden.
-        """
-        settings = self._settings
-        address: Any = settings.uds if settings.uds is not None else (settings.host, settings.port)
-        if self._handed is not None:
-            self._listeners = [self._handed] * self._count
-        else:
-            self._listeners = listeners(address, count=self._count, backlog=settings.backlog)
-        if settings.event_mode != "off" and settings.event_bus in ("auto", "peers"):
-            for slot in range(self._count):
-                port = settings.event_port + slot if settings.event_port else 0
-                self._remotes += listeners((settings.event_host, port), count=1, backlog=settings.backlog)
-        if settings.remote_enabled:
-            place = (settings.remote_host, settings.remote_port)
-            self._lenders = listeners(place, count=self._count, backlog=settings.backlog)
+        """Serve until a signal ends it; give the exit status."""
         self._folder = tempfile.mkdtemp(prefix="totohio-", dir=os.environ.get("XDG_RUNTIME_DIR") or None)
         self._key = self._minter.token()
         before = {number: signal.signal(number, self._note) for number in SIGNALS}
@@ -145,14 +125,14 @@ class Supervisor:
             self._selector.close()
             os.close(reading)
             os.close(writing)
-            self._close()
+            self._shares.close()
             shutil.rmtree(self._folder, ignore_errors=True)
 
     # ------------------------------------------------------------ one turn
 
     def _cycle(self, reading: int) -> None:
         now = self._clock.monotonic()
-        dues = [*self._starts.values(), *(worker.due for worker in self.workers), now + MOMENT]
+        dues = [*self._starts.values(), *(worker.awaited() for worker in self.workers), now + MOMENT]
         if self._beat and self._opened:
             dues.append(self._beat_at)
         for key, _ in self._selector.select(max(0.0, min(dues) - now)):
@@ -169,15 +149,26 @@ class Supervisor:
             del self._starts[slot]
             self._start_again(slot)
         for worker in self.workers:
-            if worker.due <= now:
-                worker.due = float("inf")
-                logger().error(
-                    "%r does not %s: it is killed", worker, "listen" if worker.state == "starting" else "end"
-                )
-                worker.signal(signal.SIGKILL)
+            self._watch(worker, now)
         if self._beat and self._opened and now >= self._beat_at:
             self._beat_at = now + self._beat
             notify("WATCHDOG=1")
+
+    def _watch(self, worker: Worker, now: float) -> None:
+        """See whether a worker goes on: kill it when it does not, or ask it when it is time."""
+        if worker.due > now:
+            if worker.ask_at <= now and not self._asked:
+                worker.ask(now, self._settings.hang_timeout)
+            return
+        if worker.state == "serving" and not self._asked:
+            logger().error("%r has not answered for %g s: it is killed", worker, self._settings.hang_timeout)
+            worker.state, worker.due, worker.ask_at = "hanging", now + GRACE, float("inf")
+            worker.signal(signal.SIGABRT)  # on which it says where it stands, unless not even that is possible
+            return
+        if worker.state != "hanging":
+            logger().error("%r does not %s: it is killed", worker, "listen" if worker.state == "starting" else "end")
+        worker.due = float("inf")
+        worker.signal(signal.SIGKILL)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._received.append(number)
@@ -207,16 +198,11 @@ class Supervisor:
         self._asked = max(self._asked, 1)
         self._rolls.clear()
         self._starts.clear()
-        self._close()  # else who connects now would wait at a socket from which nobody takes
+        self._shares.close()  # else who connects now would wait at a socket from which nobody takes
         end = self._clock.monotonic() + self._settings.drain_timeout + MARGIN
         for worker in self.workers:
             worker.say("drain")  # not by a signal: a service manager has sent them one already, and two end at once
             worker.due = end
-
-    def _close(self) -> None:
-        for sock in {*self._listeners, *self._remotes, *self._lenders}:
-            sock.close()
-        self._listeners, self._remotes, self._lenders = [], [], []
 
     # ------------------------------------------------------------ workers
 
@@ -226,9 +212,7 @@ class Supervisor:
         ours.setblocking(False)
         number = self._numbers
         self._numbers += 1
-        listen, remote, lend = (
-            socks[slot].fileno() if socks else -1 for socks in (self._listeners, self._remotes, self._lenders)
-        )
+        listen, remote, lend = self._shares.of(slot)
         events = os.path.join(self._folder, f"events-{number}.sock")
         place = Place(
             number=number,
@@ -278,11 +262,14 @@ class Supervisor:
         if not data:
             self._selector.unregister(worker.control)
             return
+        if worker.state == "serving" and not self._asked:
+            worker.due = float("inf")  # it has answered
         if b"ready\n" not in data or worker.state != "starting":
             return
         worker.state = "serving"
         if not self._asked:
             worker.due = float("inf")
+            worker.rest(self._clock.monotonic(), self._settings.hang_timeout)
         for other in self.workers:
             if other is not worker and other.state == "serving":
                 other.say(f"sibling {worker.events}")
@@ -292,7 +279,7 @@ class Supervisor:
         if not self._opened and not self._asked and self._serving() == self._count:
             self._opened = True
             notify(f"READY=1\nSTATUS={self._count} processes serve")
-            self._on_open(self._url())
+            self._on_open(self._shares.url(), self._shares.remote_url())
 
     def _serving(self) -> int:
         return len({worker.slot for worker in self.workers if worker.state == "serving"})
@@ -310,8 +297,11 @@ class Supervisor:
             for other in self.workers:
                 other.say(f"gone {worker.events}")
             if self._rolling is not None and self._rolling[1] is worker:
-                self._rolling = None
-                self._roll()
+                if self._rolling[0].state == "starting":
+                    self._rolling = (self._rolling[0], None)
+                else:
+                    self._rolling = None
+                    self._roll()
             self._ended(worker, status)
 
     def _ended(self, worker: Worker, status: int) -> None:
@@ -323,14 +313,19 @@ class Supervisor:
         if worker.state == "leaving":
             return
         if self._rolling is not None and self._rolling[0] is worker:
+            empty = self._rolling[1] is None
             self._rolling = None
             self._rolls.clear()
             logger().error("%r has not begun to serve (%s): nothing is rolled", worker, ending(status))
             notify("READY=1")
-            return
+            if not empty:
+                return
         if worker.first and worker.state == "starting" and not self._opened:
             self._status = status if status > 0 else 1
             self._leave()
+            return
+        if any(other.slot == worker.slot and other.state == "starting" for other in self.workers):
+            logger().error("%r has ended (%s), its successor starts already", worker, ending(status))
             return
         settled = self._clock.monotonic() - worker.since >= SETTLED
         pause = 0.0 if settled else min(LAST_PAUSE, max(FIRST_PAUSE, self._pauses[worker.slot] * 2.0))
@@ -374,10 +369,3 @@ class Supervisor:
         old.state = "leaving"
         old.due = self._clock.monotonic() + self._settings.drain_timeout + MARGIN
         old.say("leave")
-
-    def _url(self) -> str:
-        found: Any = self._listeners[0].getsockname()
-        if isinstance(found, (str, bytes)):
-            return f"unix:{found if isinstance(found, str) else found.decode()}"
-        scheme = "https" if self._settings.certfile is not None else "http"
-        return f"{scheme}://{written(found[:2])}"

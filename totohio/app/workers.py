@@ -1,9 +1,12 @@
 """A worker as its supervisor knows it."""
 
 import contextlib
+import math
 import signal
 import socket
 import subprocess
+
+FRACTION = 0.25  # of the time that a worker has to answer passes until it is asked again
 
 
 class Worker:
@@ -19,6 +22,7 @@ class Worker:
         events: Where it takes events of its siblings.
         first: It is the first in its place.
         due: The monotonic time at which it is killed unless it has gone on; infinity for never.
+        ask_at: The monotonic time at which it is asked again whether its cycle runs; infinity for never.
     """
 
     def __init__(self, number: int, slot: int, process: "subprocess.Popen[bytes]", control: socket.socket) -> None:
@@ -30,7 +34,8 @@ class Worker:
         self.since = 0.0
         self.events = ""
         self.first = False
-        self.due = float("inf")
+        self.due = math.inf
+        self.ask_at = math.inf
 
     def __repr__(self) -> str:
         return f"worker {self.number} (process {self.process.pid})"
@@ -39,6 +44,26 @@ class Worker:
         """Tell it something."""
         with contextlib.suppress(OSError):
             self.control.send(word.encode() + b"\n")
+
+    def awaited(self) -> float:
+        """When something has to be done about it."""
+        return min(self.due, self.ask_at)
+
+    def ask(self, now: float, patience: float) -> None:
+        """Ask it whether its cycle runs, unless it still owes an answer.
+
+        Args:
+            now: The monotonic time.
+            patience: Seconds that it has to answer.
+        """
+        self.rest(now, patience)
+        if self.state == "serving" and self.due == math.inf:
+            self.due = now + patience
+            self.say("answer")
+
+    def rest(self, now: float, patience: float) -> None:
+        """Ask it the next time after a part of the time that it has to answer; never when that is 0."""
+        self.ask_at = now + patience * FRACTION if patience else math.inf
 
     def signal(self, number: int) -> None:
         """Send it a signal."""

@@ -86,3 +86,6 @@ class RemoteProtocolError(ProtocolError):
         super().__init__(status, text)
         self.status = status
         self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.text}"

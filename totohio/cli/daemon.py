@@ -83,11 +83,11 @@ def _start(file: PidFile, settings: Settings, arguments: Sequence[str]) -> None:
             text=True,
         )
     assert process.stdout is not None
-    line = process.stdout.readline()
+    said = "".join(process.stdout.readline() for _ in range(2 if settings.remote_enabled else 1))
     process.stdout.close()
-    if not line:
+    if not said:
         process.wait()
-        with open(path, encoding="utf-8", errors="replace") as said:
-            said.seek(begin)
-            raise TotohioError(f"it has not started:\n{said.read().strip()}")
-    print(line.strip())
+        with open(path, encoding="utf-8", errors="replace") as log_file:
+            log_file.seek(begin)
+            raise TotohioError(f"it has not started:\n{log_file.read().strip()}")
+    print(said.strip())

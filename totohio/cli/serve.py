@@ -2,20 +2,23 @@
 
 import argparse
 import contextlib
+import faulthandler
 import gc
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from totohio import __version__
 from totohio.app.configuring import load, module_path
 from totohio.app.locking import PidFile
-from totohio.app.notifying import handed_socket, notify
+from totohio.app.notifying import WatchdogDoer, handed_socket, notify, watchdog
 from totohio.app.placing import Place, take_place
 from totohio.app.processes import processes
 from totohio.app.reloading import ReloadDoer, repaired, restart
-from totohio.app.serving import TotoServer
 from totohio.app.settings import Settings
+from totohio.app.sharing import Shares
 from totohio.app.supervising import Supervisor
 from totohio.base.clocking import Clock, Minter
 from totohio.base.errors import TotohioError
@@ -27,7 +30,11 @@ from totohio.net.kernel import kernel_environment
 from totohio.net.linking import Address
 from totohio.net.linking import place as written
 
+if TYPE_CHECKING:
+    from totohio.app.serving import TotoServer
+
 YOUNG = 5_000  # objects after which the youngest are looked through: those of some hundred calls, which mostly are gone
+STDERR = 2  # standard error itself
 
 
 def _declare(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +75,8 @@ def _without(arguments: list[str], flag: str) -> list[str]:
 
 def _serve(settings: Settings, order: Order) -> int:
     """Serve in this process."""
+    from totohio.app.serving import TotoServer  # here, so that who starts or supervises others begins without it
+
     server = TotoServer(settings=settings, environment=kernel_environment(_handed(settings)))
     try:
         _ = server.built  # what goes wrong while methods are loaded is not the port's fault
@@ -82,9 +91,12 @@ def _serve(settings: Settings, order: Order) -> int:
     changes: list[str] = []
     if settings.autoreload:
         _watch(server, order.words, changes.append)
+    if patience := watchdog():
+        server.built.doer.doers.append(WatchdogDoer(patience))
+        faulthandler.enable(STDERR)  # systemd kills it by SIGABRT as well
     opened: list[TotoServer] = []
 
-    def announce(server: TotoServer) -> None:
+    def announce(server: "TotoServer") -> None:
         opened.append(server)
         _announce(server)
 
@@ -122,43 +134,60 @@ def _handed(settings: Settings) -> dict[Address, socket.socket]:
 
 def _supervise(settings: Settings, count: int) -> int:
     """Run several processes."""
-    clock = Clock()
-    supervisor = Supervisor(
+    try:
+        shares = Shares(settings, count=count, handed=handed_socket())
+    except OSError as error:
+        raise _deaf(settings, error) from None
+    return Supervisor(
         settings,
         command=[sys.executable, "-m", "totohio", *sys.argv[1:]],
         count=count,
-        clock=clock,
+        clock=Clock(),
         minter=Minter(),
-        handed=handed_socket(),
+        shares=shares,
         on_open=_say,
-    )
-    try:
-        return supervisor.run()
-    except OSError as error:
-        raise _deaf(settings, error) from None
+    ).run()
 
 
 def _work(settings: Settings, place: Place) -> int:
     """Be one of several processes."""
-    handed: dict[Address, socket.socket] = {_address(settings): socket.socket(fileno=place.listen)}
-    if place.remote >= 0:
-        handed[settings.event_host, settings.event_port] = socket.socket(fileno=place.remote)
-    if place.lend >= 0:
-        handed[settings.remote_host, settings.remote_port] = socket.socket(fileno=place.lend)
+    from totohio.app.serving import TotoServer
+
+    socks = {
+        name: socket.socket(fileno=number)
+        for name, number in (("port", place.listen), ("event_port", place.remote), ("remote_port", place.lend))
+        if number >= 0
+    }
+    chosen = {  # by the system: else one address could stand for several sockets
+        name: sock.getsockname()[1]
+        for name, sock in socks.items()
+        if getattr(settings, name) == 0 and sock.family != socket.AF_UNIX
+    }
+    settings = replace(settings, **chosen)
+    handed: dict[Address, socket.socket] = {_address(settings): socks["port"]}
+    if "event_port" in socks:
+        handed[settings.event_host, settings.event_port] = socks["event_port"]
+    if "remote_port" in socks:
+        handed[settings.remote_host, settings.remote_port] = socks["remote_port"]
     server = TotoServer(settings=settings, environment=kernel_environment(handed), place=place)
     _ = server.built
     _tidy()
+    faulthandler.enable(STDERR)  # so that it says where it stands when the supervisor kills it for standing still
     return server.run()
 
 
-def _say(url: str, what: str = "listens on") -> None:
+def _say(url: str, remote_url: str | None, what: str = "listens on") -> None:
+    """Say where it is, and where it lends if it does: in one piece, so that whoever reads one line has both."""
+    lines = [f"totohio {__version__} {what} {url}\n"]
+    if remote_url is not None:
+        lines.append(f"totohio {__version__} lends at {remote_url}\n")
     try:
-        print(f"totohio {__version__} {what} {url}", flush=True)
+        print("".join(lines), end="", flush=True)
     except OSError:
         silence()
 
 
-def _watch(server: TotoServer, files: list[str], note: Callable[[str], None]) -> None:
+def _watch(server: "TotoServer", files: list[str], note: Callable[[str], None]) -> None:
     """Have the server look at the files it is made of, and drain when one of them changes."""
 
     def reload(path: str) -> None:
@@ -171,12 +200,12 @@ def _watch(server: TotoServer, files: list[str], note: Callable[[str], None]) ->
     doer.doers.append(ReloadDoer(folders=folders, packages=packages, files=files, reload=reload))
 
 
-def _announce(server: TotoServer) -> None:
-    """Say where it listens, in the only line of standard output."""
+def _announce(server: "TotoServer") -> None:
+    """Say where it listens and lends; standard output has nothing else."""
     if server.settings.event_mode == "only":
-        _say(server.built.dispatcher.events.address or "no port", "exchanges events at")
+        _say(server.built.dispatcher.events.address or "no port", server.remote_url, "exchanges events at")
     else:
-        _say(server.url)
+        _say(server.url, server.remote_url)
     notify("READY=1")
 
 

@@ -257,8 +257,8 @@ class Steward(serving.Steward):  # type: ignore[misc]
         elif not self.closing:
             self.closing = True
             if not (self.remoter.ended and not requestant.begun):
-                date = http_date(self.server.clock.now())
-                self._outs.append(fault(requestant.fault, self.server.headers, date=date))
+                logger.info("refused what %s sent: %s", self.remoter.ca, requestant.fault)
+                self._outs.append(fault(requestant.fault, self.server.headers, date=http_date(self.server.clock.now())))
 
     def _flush(self) -> None:
         outs = self._outs

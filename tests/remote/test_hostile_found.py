@@ -156,3 +156,38 @@ def test_names_that_are_none_do_no_harm(names: Any) -> None:
     ):
         dir(remote)
     rogue.close()
+
+
+@pytest.mark.parametrize(
+    ("greeting", "code"),
+    [
+        ({"o": "hello", "a": [99]}, None),
+        ({"o": "call", "t": [None, "add"], "a": [1, 2]}, 1004),
+        ({"o": "challenge", "a": [7, b"n" * 16]}, 1005),
+        ({"o": "prove", "a": [b"m" * 32]}, 1005),
+        ({"o": "present", "a": ["s", b"m" * 32]}, 1004),
+    ],
+)
+def test_a_stranger_is_not_told_where_in_the_server_what_was_raised(
+    site: Site, greeting: dict[str, Any], code: int | None
+) -> None:
+    with Peer(site) as peer:
+        reply = peer.ask({"i": 1, **greeting})
+    _, _, lines, _, found = msgpack.unpackb(reply["e"].data)
+    assert found == code
+    assert "Traceback" not in lines
+
+
+@pytest.mark.expects_errors
+def test_what_fails_within_the_server_is_told_to_its_log_and_not_to_strangers(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*args: Any) -> Any:
+        raise RuntimeError("the password of the database is tiger")
+
+    site.house.gate.challenge = fail
+    with Peer(site) as peer:
+        reply = peer.ask({"i": 1, "o": "challenge", "a": ["ada", b"n" * 16]})
+    assert b"tiger" not in reply["e"].data
+    assert msgpack.unpackb(reply["e"].data)[-1] == 1000
+    assert "tiger" in caplog.text

@@ -163,3 +163,22 @@ def test_a_thousand_idle_sessions_are_looked_at_one_by_one_as_they_came_each_wit
         assert set(looks.values()) == {1}
         assert tymes.total() <= 1001
         assert max(tymes.values()) <= 5
+
+
+@sim(seeds=3, faults="sunny")
+def test_who_comes_while_the_store_is_down_is_told_so_and_nothing_of_the_server(world: World) -> None:
+    redis = world.redis()
+    server = begin(world, database="redis", database_url=redis.url, database_timeout=1.0)
+    with world.net.rule(partition(server, redis.host)):
+        dialer = Dialer(world, server)
+        code, traceback = dialer.run(refused(dialer))
+        assert code == 1012
+        assert "Traceback" not in traceback
+
+
+def refused(dialer: Dialer) -> Script:
+    """Give the code with which a client is not let in, and what it is told of where that was raised."""
+    try:
+        yield dialer.doer.ready
+    except TotoException as error:
+        return [error.code, error.remote_traceback]  # type: ignore[attr-defined]

@@ -16,16 +16,18 @@ from totohio.app.reviewing import Reviews
 from totohio.app.settings import Settings
 from totohio.base.doing import Doer
 from totohio.base.environing import Environment
-from totohio.base.errors import LoadError, SettingsError, TotohioError
+from totohio.base.errors import ERROR_SERVER, LoadError, SettingsError, TotoException, TotohioError
 from totohio.base.expiring import Deadlines
 from totohio.base.futures import Future
 from totohio.core.invoking import Lot
 from totohio.core.lending import Exposures, lent_in
 from totohio.core.pausing import Fibers
+from totohio.core.ports import StoreError
 from totohio.net.serving import Server
 from totohio.remote.conversing import DisconnectedError
 from totohio.remote.ports import Gate, Policy
 from totohio.remote.sessions import RemoteSession
+from totohio.wire.lending import LendingError
 
 GREETING = 10.0  # seconds that a client has to say who it is
 GRACE = 0.5  # and has for it when others are kept out
@@ -103,6 +105,7 @@ class LendingHouse:
         self._pool = self._threads.pool("remote", settings.remote_threads)
         self._statements = self._threads.pool("statements", settings.remote_threads)
         self._here, self._post = dispatcher.here, dispatcher.post
+        self._unavailable, self._report = dispatcher.unavailable, dispatcher.report
         self._log, self.timed, self._clock = dispatcher.log, dispatcher.timed, environment.clock
 
     # ------------------------------------------------------------ for sessions
@@ -182,6 +185,19 @@ class LendingHouse:
         if not self._threads.wait(future, PATIENCE):
             raise DisconnectedError("the client did not answer in time")
         return future.result()
+
+    def told(self, session: RemoteSession, error: BaseException) -> BaseException:
+        """Give an error as a client is told it: a stranger is not told where in the server it was raised."""
+        if isinstance(error, StoreError):
+            return self._unavailable(error)
+        if session.user_id is not None:
+            return error
+        if isinstance(error, TotoException):
+            return TotoException(error.code, error.value)
+        if isinstance(error, LendingError):
+            return LendingError(str(error))
+        self._report(error, None)
+        return TotoException(ERROR_SERVER, "The server has failed.")
 
     def log(self, name: str, code: Any, seconds: float) -> None:
         """Note a call."""

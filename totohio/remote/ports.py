@@ -84,6 +84,9 @@ class House(Protocol):
     def describe(self, value: Any) -> tuple[Any, Callable[[], Any]]:
         """Say what an object is: a key for those of its kind, None for one of its own, and what makes the words."""
 
+    def told(self, session: "RemoteSession", error: BaseException) -> BaseException:
+        """Give an error as the client is told it; one that is not known learns nothing of the server by it."""
+
     def monotonic(self) -> float:
         """Give the seconds of a clock that never steps."""
 

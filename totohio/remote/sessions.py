@@ -9,6 +9,7 @@ Its methods have the names that SPIRO's session had.
 
 import functools
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -76,7 +77,7 @@ class RemoteSession(Conversation):
         self._policy = policy
         self._carrier = carrier
         self._framer = Framer(GREETING_SIZE) if framed else None
-        self._messages: list[bytes] = []
+        self._messages: deque[bytes] = deque()
         self._notes: dict[int, tuple[str, float]] = {}  # by the client's number: what is logged when it is done
         self._greetings = 0  # requests before it was known who asks
         self._calls: dict[int, Any] = {}  # by the client's number: what makes the reply
@@ -110,7 +111,7 @@ class RemoteSession(Conversation):
         if self._framer is not None:
             data = self._framer.next()
         elif self._messages:
-            data = self._messages.pop(0)
+            data = self._messages.popleft()
             if len(data) > (GREETING_SIZE if self.user_id is None else self._policy.max_frame):
                 raise FramingError(f"a message of {len(data)} bytes")
         else:
@@ -184,6 +185,7 @@ class RemoteSession(Conversation):
 
     def sendException(self, number: int, error: BaseException) -> None:
         """Send what a request has raised: its class, message, and traceback as text."""
+        error = self._house.told(self, error)
         self.refuse(number, error)
         if self._notes:
             self._note(number, error.code if isinstance(error, TotoException) else ERROR_SERVER)

@@ -28,8 +28,15 @@ class Reply:
     def __init__(self) -> None:
         self.status = 0
         self.headers: list[tuple[str, str]] = []
-        self.body = b""
+        self.pieces: list[bytes] = []
         self.done = False
+
+    @property
+    def body(self) -> bytes:
+        """What there is of it."""
+        if len(self.pieces) > 1:
+            self.pieces = [b"".join(self.pieces)]
+        return self.pieces[0] if self.pieces else b""
 
     def header(self, name: str) -> str | None:
         """The value of the one header of that name; None without it."""
@@ -68,7 +75,7 @@ class Client:
         self.replies[-1].status = self._parser.get_status_code()
 
     def on_body(self, body: bytes) -> None:
-        self.replies[-1].body += body
+        self.replies[-1].pieces.append(body)
 
     def on_message_complete(self) -> None:
         self.replies[-1].done = True

@@ -19,12 +19,12 @@ from types import ModuleType
 import pytest
 import yaml
 
+import totohio.cli
 import totohio.sim
 from tests.pages import SUFFIXES, anchors, blocks, commands, prose, words
 from tests.terminal import ROOT, Terminal
 from totohio.app.configuring import SECRETS, load
 from totohio.app.settings import OPTIONS
-from totohio.cli import COMMANDS
 from totohio.cli.parsing import Parser
 from totohio.sim.sweeps.ordering import PREFIX, Orders
 from totohio.wire.naming import NAMES
@@ -45,6 +45,7 @@ FOREIGN = {"TypedDict", "MemoryError", "proxy_buffering", "proxy_http_version", 
 FOREIGN |= {"add_callback", "add_timeout"}  # Tornado's
 FOREIGN |= {"SameSite", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "mdb_copy"}  # redis-py's and LMDB's
 FOREIGN |= {"EventSource", "ListenStream", "WatchdogSec", "ExecReload"}  # browsers' and systemd's
+FOREIGN |= {"socket_path", "log_file_prefix"}  # Toto's
 FOREIGN |= {"access_token", "next_page_token"}  # somebody's own
 ORDERS = [PREFIX + field.name.upper() for field in fields(Orders)]  # the simulation's variables
 DEFINED = re.compile(r"^def (test_\w+)\(", re.M)
@@ -123,7 +124,7 @@ def flags() -> frozenset[str]:
     found = {"--help", "--version"}
     for row in OPTIONS.values():
         found |= {row.flag, row.flag.replace("--", "--no-", 1)}
-    for command in COMMANDS:
+    for command in totohio.cli.commands():
         if command.declare is not None:
             parser = Parser()
             command.declare(parser)

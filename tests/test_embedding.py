@@ -23,7 +23,7 @@ LONG = 60.0  # seconds that only a failing test waits
 
 def run(name: str, folder: Path, *words: str) -> str:
     """Run an example in an empty folder and give what it prints."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("TOTOHIO_")}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("TOTOHIO_", "COV"))}
     paths = [str(ROOT), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     done = subprocess.run(
@@ -45,8 +45,8 @@ def test_a_server_runs_by_recur_in_tyme_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_load_is_simulated_told_and_drawn(tmp_path: Path) -> None:
-    head, *outcomes, expected, median, _, _ = run("load", tmp_path, "--seconds", "60").splitlines()
-    assert re.fullmatch(r"1[12]\d{3} calls in 60 simulated seconds, \d+\.\d real ones", head)
+    head, *outcomes, expected, median, _, _ = run("load", tmp_path, "--seconds", "20").splitlines()
+    assert re.fullmatch(r"[34]\d{3} calls in 20 simulated seconds, \d+\.\d real ones", head)
     shares = {words[0]: float(words[2].rstrip("%")) for words in map(str.split, outcomes)}
     assert shares.keys() == {"ok", "1014"}
     assert 5.0 < shares["1014"] < 13.0  # 8.21 % in the long run

@@ -4,16 +4,10 @@ A method is a module with ``invoke(handler, parameters)``; clients call it over 
 batches. The server is made of hio Doers: it runs by itself, or beside the Doers of a larger application.
 """
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING
 
-from totohio.app.batching import BatchHandlerProxy
-from totohio.app.connecting import DBConnection
-from totohio.app.eventing import EventManager
-from totohio.app.handling import TotoHandler
-from totohio.app.serving import TotoServer
-from totohio.app.settings import Settings
-from totohio.app.streaming import EventStream, Stream
-from totohio.base.environing import Environment
+from totohio import remote as remote  # for who writes totohio.remote.connect; it imports next to nothing
+from totohio.base.deferring import deferred
 from totohio.base.errors import (
     ERROR_BATCH_REFERENCE,
     ERROR_CONFLICT,
@@ -39,30 +33,70 @@ from totohio.base.errors import (
     TotoException,
     TotohioError,
 )
-from totohio.base.futures import CancelledError, Future, InvalidStateError, sleep
-from totohio.core.account import TotoAccount
-from totohio.core.caching import TotoSessionCache
-from totohio.core.lending import lend
-from totohio.core.marking import (
-    anonymous_session,
-    asynchronous,
-    authenticated,
-    authenticated_with_parameter,
-    default_parameters,
-    error_redirect,
-    jsonp,
-    optionally_authenticated,
-    pausable,
-    raw_response,
-    requires,
-    requires_role,
-)
-from totohio.core.ports import StoreError
-from totohio.core.session import TotoSession
-from totohio.net.polling import PollingDoist
-from totohio.store.remembering import RedisSessionCache
-from totohio.store.sealed import AESCipher, ClientCache
-from totohio.work.queues import AwaitableInstance, InstancePool, TaskQueue
+
+if TYPE_CHECKING:
+    from totohio.app.batching import BatchHandlerProxy
+    from totohio.app.connecting import DBConnection
+    from totohio.app.eventing import EventManager
+    from totohio.app.handling import TotoHandler
+    from totohio.app.serving import TotoServer
+    from totohio.app.settings import Settings
+    from totohio.app.streaming import EventStream, Stream
+    from totohio.base.environing import Environment
+    from totohio.base.futures import CancelledError, Future, InvalidStateError, sleep
+    from totohio.core.account import TotoAccount
+    from totohio.core.caching import TotoSessionCache
+    from totohio.core.lending import lend
+    from totohio.core.marking import (
+        anonymous_session,
+        asynchronous,
+        authenticated,
+        authenticated_with_parameter,
+        default_parameters,
+        error_redirect,
+        jsonp,
+        optionally_authenticated,
+        pausable,
+        raw_response,
+        requires,
+        requires_role,
+    )
+    from totohio.core.ports import StoreError
+    from totohio.core.session import TotoSession
+    from totohio.net.polling import PollingDoist
+    from totohio.store.remembering import RedisSessionCache
+    from totohio.store.sealed import AESCipher, ClientCache
+    from totohio.work.queues import AwaitableInstance, InstancePool, TaskQueue
+else:
+    __getattr__, __dir__ = deferred(
+        globals(),
+        {
+            "totohio.app.batching": "BatchHandlerProxy",
+            "totohio.app.connecting": "DBConnection",
+            "totohio.app.eventing": "EventManager",
+            "totohio.app.handling": "TotoHandler",
+            "totohio.app.serving": "TotoServer",
+            "totohio.app.settings": "Settings",
+            "totohio.app.streaming": "EventStream Stream",
+            "totohio.base.environing": "Environment",
+            "totohio.base.futures": "CancelledError Future InvalidStateError sleep",
+            "totohio.core.account": "TotoAccount",
+            "totohio.core.caching": "TotoSessionCache",
+            "totohio.core.lending": "lend",
+            "totohio.core.marking": (
+                "anonymous_session asynchronous authenticated authenticated_with_parameter default_parameters "
+                "error_redirect jsonp optionally_authenticated pausable raw_response requires requires_role"
+            ),
+            "totohio.core.ports": "StoreError",
+            "totohio.core.session": "TotoSession",
+            "totohio.net.polling": "PollingDoist",
+            "totohio.store.remembering": "RedisSessionCache",
+            "totohio.store.sealed": "AESCipher ClientCache",
+            "totohio.work.queues": "AwaitableInstance InstancePool TaskQueue",
+        },
+    )
+
+__version__ = "0.1.0"
 
 __all__ = [
     # the server

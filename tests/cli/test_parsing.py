@@ -4,12 +4,12 @@ import pytest
 
 import totohio
 from totohio.app.settings import OPTIONS
-from totohio.cli import COMMANDS, main
+from totohio.cli import commands, main
 from totohio.cli.parsing import Order, UsageError, parse
 
 
 def order(line: str) -> Order:
-    return parse(line.split(), COMMANDS)
+    return parse(line.split(), commands())
 
 
 def test_options_take_their_value_with_and_without_an_equals_sign_and_words_stand_anywhere():
@@ -90,7 +90,7 @@ def test_help_explains_every_command_and_every_option(
     monkeypatch.setenv("COLUMNS", "1000")
     assert main(["--help"]) == 0
     overview = capsys.readouterr().out
-    for command in COMMANDS:
+    for command in commands():
         assert command.name in overview
         assert command.doc.splitlines()[0] in overview
         assert main([command.name, "--help"]) == 0

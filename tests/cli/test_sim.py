@@ -41,6 +41,7 @@ def test_plain():
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # they cost more than all the rest of a start
 
 
 def test_the_first_seed_that_fails_is_reported_and_nothing_else(tmp_path: Path, capfd: pytest.CaptureFixture[str]):

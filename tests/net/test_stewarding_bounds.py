@@ -114,7 +114,8 @@ def test_a_client_that_never_reads_is_cut_off_after_write_timeout(world: MakeWor
     server.step(20)
     server.advance(9.0)
     assert len(server.stewards) == 1
-    server.advance(2.0)
+    for _ in range(20):  # what the kernel still moves, later on a busy machine, counts as reading
+        server.advance(11.0)
     assert server.stewards == []
     client.wait_closed()
     assert client.reset

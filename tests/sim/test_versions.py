@@ -10,7 +10,7 @@ from totohio.sim import PROFILES, World
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / ".totohio-sim" / "digests"
-SEEDS = 20
+SEEDS = 8
 
 
 def sources() -> str:

@@ -1,31 +1,26 @@
-"""The commands. Each is a file of this package that holds its `Command` as ``COMMAND``."""
+"""The commands. Each is a file of this package that holds its `Command` as ``COMMAND``, imported when it runs."""
 
 import contextlib
+import importlib
 import sys
 import traceback
 from collections.abc import Sequence
 
 from totohio.base.errors import LoadError, SettingsError, TotohioError
 from totohio.base.writing import printable
-from totohio.cli import call, methods, new, remote, replay, send, serve, settings, sim
 from totohio.cli.parsing import Command, UsageError, parse
 from totohio.cli.printing import silence
 
-COMMANDS: tuple[Command, ...] = (
-    serve.COMMAND,
-    call.COMMAND,
-    send.COMMAND,
-    remote.COMMAND,
-    methods.COMMAND,
-    settings.COMMAND,
-    new.COMMAND,
-    sim.COMMAND,
-    replay.COMMAND,
-)
+NAMES = ("serve", "call", "send", "remote", "methods", "settings", "new", "sim", "replay")
 
 FAILED = 1
 MISUSED = 2
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended
+
+
+def commands(names: Sequence[str] = NAMES) -> tuple[Command, ...]:
+    """Import commands."""
+    return tuple(importlib.import_module(f"totohio.cli.{name}").COMMAND for name in names)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments without the program's name; None takes those of the process.
     """
     try:
-        order = parse(sys.argv[1:] if argv is None else list(argv), COMMANDS)
+        words = sys.argv[1:] if argv is None else list(argv)
+        order = parse(words, commands(words[:1] if words[:1] and words[0] in NAMES else NAMES))
         status = order.command.run(order)
         sys.stdout.flush()
         return status

@@ -7,6 +7,7 @@ only while that process runs. All others, the standard library's and those that 
 Methods need not stand in files: a World takes functions or source texts, of which a package is made in memory.
 """
 
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -134,6 +135,11 @@ class MemoryFinder:
         return any(name.startswith(below) for name in self._inside())
 
 
+@functools.lru_cache(maxsize=1024)  # each process of each world imports the same
+def _compiled(text: str, name: str) -> types.CodeType:
+    return compile(text, name, "exec")
+
+
 class _Loader(importlib.abc.Loader):
     """Makes a module of a function, which becomes its ``invoke``, or of a source text."""
 
@@ -147,7 +153,7 @@ class _Loader(importlib.abc.Loader):
     def exec_module(self, module: types.ModuleType) -> None:
         """Fill the module."""
         if isinstance(self._source, str):
-            exec(compile(self._source, f"<{module.__name__}>", "exec"), module.__dict__)
+            exec(_compiled(self._source, f"<{module.__name__}>"), module.__dict__)
         else:
             module.__dict__["invoke"] = self._source
 

@@ -6,9 +6,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.processes import LONG, until
+from totohio import TotoServer
 from totohio.app.signalling import MOMENT, Signals
 from totohio.base.clocking import Clock
 
@@ -179,3 +182,37 @@ def test_the_second_signal_ends_a_process_whose_method_never_returns():
         assert process.stdout.readline() == b"draining\n"
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == -signal.SIGALRM
+
+
+def sleeping() -> bool:
+    """Tell whether the main thread sleeps, after a moment."""
+    threading.Event().wait(0.01)
+    stat = Path(f"/proc/self/task/{threading.main_thread().native_id}/stat").read_text()
+    return stat.rpartition(") ")[2].startswith("S")
+
+
+def test_a_signal_that_ends_no_wait_is_heard_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handlers: None
+) -> None:
+    (tmp_path / "signalled").mkdir()
+    (tmp_path / "signalled" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("totohio.app.serving.configure", lambda *_, **__: None)  # the log is pytest's
+    server = TotoServer(port=0, method_module="signalled", database="none", log_level="error")
+    over, late = threading.Event(), []
+
+    def take() -> None:  # as the kernel may have any thread do, while the main one waits
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        if not over.wait(LONG):
+            late.append("it waits on")
+            server.stop()
+
+    def wait_and_take() -> None:
+        until(lambda: {sleeping() for _ in range(3)} == {True}, "it waits")
+        take()
+
+    taker = threading.Thread(target=wait_and_take)
+    assert server.run(on_open=lambda _: taker.start()) == 0
+    over.set()
+    taker.join()
+    assert not late

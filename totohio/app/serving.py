@@ -138,10 +138,17 @@ class TotoServer:
         if self.settings.log_level == "debug":
             for line in unserved(self.built.dispatcher.registry, self.settings):
                 logger().debug("%s", line)
-        if on_open is not None:
-            self.built.doer.entered = lambda: on_open(self)
-        elif self.built.control is not None:
-            self.built.doer.entered = self.built.control.ready
-        with Signals(self, outlook=self.built.doer.outlook, clock=self.environment.clock):
+        built = self.built
+        signals = Signals(self, outlook=built.doer.outlook, clock=self.environment.clock)
+
+        def entered() -> None:
+            signals.watch(built.doer.poller)
+            if on_open is not None:
+                on_open(self)
+            elif built.control is not None:
+                built.control.ready()
+
+        built.doer.entered = entered
+        with signals:
             doist.do()
         return 0

@@ -2,20 +2,27 @@
 
 The first SIGTERM or SIGINT lets it drain: it takes nothing new and answers what is under way. The second
 ends it at once. A signal handler runs between two steps of the program, also while the server waits, but
-the wait then goes on (PEP 475); so `drain` and `stop` have to wake the poller, and do.
+the wait then goes on (PEP 475); so `drain` and `stop` have to wake the poller, and do. A signal that comes when
+the last step is done and the wait has not begun, or that another thread takes, ends no wait, and its handler would not
+run before something else does. So Python writes a byte to a socket for each signal, which the poller watches.
 """
 
+import contextlib
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 from totohio.base.clocking import Clock
+from totohio.base.environing import Poller
 from totohio.base.recording import logger
+from totohio.net.epoll import READABLE
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 MOMENT = 1.0  # seconds after which somebody who waits for the end wants to be told of it
+COMING = 4096  # bytes taken at once, each for a signal
 STUCK = 1.0  # seconds after the second signal until the kernel ends a process whose method never returns
 
 
@@ -50,12 +57,18 @@ class Signals:
         self._clock = clock
         self._since = 0.0
         self._before: dict[int, Any] = {}
+        self._ends: tuple[socket.socket, socket.socket] | None = None  # the one that is watched, and the one written to
+        self._wakeup = -1  # what Python wrote to before
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():  # elsewhere Python does not allow handlers
             for number in ENDING:
                 self._set(number, self._end)
             self._set(signal.SIGHUP, self._ignore)
+            self._ends = socket.socketpair()
+            for end in self._ends:
+                end.setblocking(False)
+            self._wakeup = signal.set_wakeup_fd(self._ends[1].fileno(), warn_on_full_buffer=False)
         return self
 
     def __exit__(
@@ -67,10 +80,26 @@ class Signals:
             number, handler = self._before.popitem()
             # None is a handler that was not set from Python and cannot be put back from here.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if self._ends is not None:
+            signal.set_wakeup_fd(self._wakeup)
+            for end in self._ends:
+                end.close()
+            self._ends = None
         if self.received == 1:
             seconds = self._clock.monotonic() - self._since
             if seconds >= MOMENT:
                 logger().info("ended after %.1f s", seconds)
+
+    def watch(self, poller: Poller) -> None:
+        """Have signals end the waits of a poller, until it is closed."""
+        if self._ends is not None:
+            poller.register(self._ends[0], READABLE, self)
+
+    def attend(self, mask: int) -> None:
+        """A signal has come; its handler has run by now."""
+        if self._ends is not None:
+            with contextlib.suppress(BlockingIOError):
+                self._ends[0].recv(COMING)
 
     def _set(self, number: int, handler: Any) -> None:
         self._before[number] = signal.signal(number, handler)

@@ -7,6 +7,7 @@ from measuring import FULL, QUICK, measure
 from peers import PEERS
 from preparing import prepare
 from reporting import plot, report
+from steadying import Steadier
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -25,8 +26,9 @@ def main() -> None:
     peers = [peer for peer in PEERS if peer.name in chosen]
     plan = QUICK if options.quick else FULL
     prepare()
-    figures = measure(peers, plan)
-    page = report(figures, peers, plan)
+    steadier = Steadier()
+    figures = measure(peers, plan, steadier)
+    page = report(figures, peers, plan, steadier)
     print(page)
     if options.quick or options.only:
         return

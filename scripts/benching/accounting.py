@@ -7,6 +7,7 @@ from borrowing import IN_FLIGHT, MESSAGE
 from measuring import Figures
 from peers import CLIENT_CORE, PEERS, SERVER_CORE, Peer
 from reporting import Column, divided, kilobytes, machine, microseconds, percent, spread, table, thousands, times
+from steadying import Steadier
 from tabulate import tabulate
 
 from totohio.remote.connecting import KEEPALIVE
@@ -69,7 +70,7 @@ def verdicts(figures: Figures) -> str:
     return tabulate(rows, ["", "aim", "measured", "met"], "github", disable_numparse=True)
 
 
-def account(figures: Figures, *, rounds: int, seconds: float, idle_rounds: int, idle: float) -> str:
+def account(figures: Figures, steadier: Steadier, *, rounds: int, seconds: float, idle_rounds: int, idle: float) -> str:
     """Give the page."""
     figures = compare(figures)
     about = "\n".join(f"- **{peer.name}**: {peer.about}" for peer in LENDERS)
@@ -80,7 +81,7 @@ def account(figures: Figures, *, rounds: int, seconds: float, idle_rounds: int, 
         f"Each server runs alone, in one process on core {SERVER_CORE}, and its client in one process on core "
         f"{CLIENT_CORE}. In each of {rounds} rounds every server is started anew, warmed up and measured; their order "
         "moves on by one. Tables show medians of rounds, and in brackets from where to where these went. Ratios are "
-        "taken within a round.",
+        f"taken within a round. {steadier.said()}",
         about,
         "## What is aimed at",
         verdicts(figures),

@@ -14,6 +14,7 @@ from preparing import prepare
 from recounting import recount
 from relaying import BUSES, relay
 from scaling import COUNTS, scale
+from steadying import Steadier
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -32,7 +33,7 @@ FULL = Plan(rounds=5, fanned=9, relayed=2000, seconds=4)
 QUICK = Plan(rounds=3, fanned=3, relayed=500, seconds=2)
 
 
-def measure(plan: Plan) -> Figures:
+def measure(plan: Plan, steadier: Steadier) -> Figures:
     """Measure all in one interleaved run; the figures are of a server or bus, and a metric."""
     figures: Figures = defaultdict(list)
     jobs: dict[str, Callable[[], dict[str, float]]] = {}
@@ -45,7 +46,7 @@ def measure(plan: Plan) -> Figures:
         jobs[f"{count} scale"] = lambda count=count: scale(count, plan.seconds)
     for number in range(plan.rounds):
         for job in rotated(list(jobs), number):
-            found = jobs[job]()
+            found = steadier.measure(jobs[job])
             name, _, kind = job.partition(" ")
             for metric, value in found.items():
                 figures[name, f"{kind} {metric}"].append(value)
@@ -67,7 +68,9 @@ def main() -> None:
         sys.exit("redis-server is missing. On Debian and Ubuntu:  sudo apt-get install redis-server")
     plan = QUICK if options.quick else FULL
     prepare()
-    page = recount(measure(plan), rounds=plan.rounds, fanned=plan.fanned, relayed=plan.relayed)
+    steadier = Steadier()
+    figures = measure(plan, steadier)
+    page = recount(figures, steadier, rounds=plan.rounds, fanned=plan.fanned, relayed=plan.relayed)
     print(page)
     if not options.quick:
         (options.docs / "benchmarks_events.md").write_text(page, "utf-8")

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from accounting import LENDERS, SESSIONS, account
@@ -17,6 +18,7 @@ from measuring import SETTLE, Figures, rotated
 from peers import HERE, Failure, Peer, Server, free_port, running
 from preparing import prepare
 from remembering import call
+from steadying import Steadier
 
 DOCS = Path(__file__).parents[2] / "docs"
 CLIENT_TIMEOUT = 60.0  # seconds that a client may take beyond what it measures
@@ -47,18 +49,18 @@ FULL = Plan(rounds=5, warm_up=1, seconds=3, idle_rounds=3, alone=10, idle=30)
 QUICK = Plan(rounds=3, warm_up=0.5, seconds=1, idle_rounds=1, alone=2, idle=5)
 
 
-def measure(plan: Plan) -> Figures:
+def measure(plan: Plan, steadier: Steadier) -> Figures:
     """Measure all in one interleaved run; the figures are of a server, and a metric."""
     figures: Figures = defaultdict(list)
     for number in range(plan.rounds):
         for peer in rotated(LENDERS, number):
-            found = calls(peer, plan)
+            found = steadier.measure(partial(calls, peer, plan))
             for metric, value in found.items():
                 figures[peer.name, metric].append(value)
             told = "  ".join(f"{metric} {value:.6g}" for metric, value in found.items())
             print(f"calls {number + 1}/{plan.rounds}  {peer.name}: {told}", file=sys.stderr)
     for number in range(plan.idle_rounds):
-        found = idle(plan)
+        found = steadier.measure(partial(idle, plan))
         for metric, value in found.items():
             figures["totohio", metric].append(value)
         told = "  ".join(f"{metric} {value:.6g}" for metric, value in found.items())
@@ -147,8 +149,14 @@ def main() -> None:
     options = parser.parse_args()
     plan = QUICK if options.quick else FULL
     prepare()
+    steadier = Steadier()
     page = account(
-        measure(plan), rounds=plan.rounds, seconds=plan.seconds, idle_rounds=plan.idle_rounds, idle=plan.idle
+        measure(plan, steadier),
+        steadier,
+        rounds=plan.rounds,
+        seconds=plan.seconds,
+        idle_rounds=plan.idle_rounds,
+        idle=plan.idle,
     )
     print(page)
     if not options.quick:

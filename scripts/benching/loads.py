@@ -30,10 +30,19 @@ def press(server: Server, body: bytes, *, connections: int, seconds: float) -> L
     Raises:
         Failure: A call failed.
     """
+    return load(server, "post.lua", body, connections=connections, seconds=seconds)
+
+
+def load(server: Server, script: str, data: bytes, *, connections: int, seconds: float) -> Load:
+    """Have wrk send what a script makes of data, over kept-alive connections.
+
+    Raises:
+        Failure: A call failed.
+    """
     with tempfile.NamedTemporaryFile() as file:
-        file.write(body)
+        file.write(data)
         file.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(HERE / "post.lua")]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(HERE / script)]
         command += ["--latency", f"--timeout={CLIENT_TIMEOUT}s", f"http://127.0.0.1:{server.port}/", file.name]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
     if run.returncode:

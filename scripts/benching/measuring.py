@@ -5,10 +5,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 
 from loads import Crowd, converse, press
 from peers import BATCH, BATCH_SIZE, CROWD, SINGLE, STREAM, Failure, Peer, Server, serve
+from steadying import Steadier
 
 CONNECTIONS = 64
 STREAM_CONNECTIONS = 8
@@ -35,13 +37,13 @@ FULL = Plan(rounds=5, idle_rounds=2, warm_up=1, busy=5, single=3, idle=5)
 QUICK = Plan(rounds=2, idle_rounds=1, warm_up=1, busy=1, single=1, idle=2)
 
 
-def measure(peers: Sequence[Peer], plan: Plan) -> Figures:
+def measure(peers: Sequence[Peer], plan: Plan, steadier: Steadier) -> Figures:
     """Measure all servers in one interleaved run."""
     figures: Figures = defaultdict(list)
     for name, rounds, job in (("busy", plan.rounds, measure_busy), ("idle", plan.idle_rounds, measure_idle)):
         for number in range(rounds):
             for peer in rotated(peers, number):
-                found = attempt(peer, job, plan)
+                found = steadier.measure(partial(attempt, peer, job, plan))
                 for metric, value in found.items():
                     figures[peer.name, metric].append(value)
                 told = "  ".join(f"{metric} {value:.6g}" for metric, value in found.items())

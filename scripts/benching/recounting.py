@@ -9,6 +9,7 @@ from peers import CLIENT_CORE, SERVER_CORE
 from relaying import BUSES
 from reporting import Column, divided, machine, microseconds, milliseconds, spread, table, thousands, times
 from scaling import COUNTS
+from steadying import Steadier
 from tabulate import tabulate
 
 PACKAGES = (
@@ -71,7 +72,7 @@ def scaled(figures: Figures) -> list[list[str]]:
     return [*rows, ["2 ÷ 1", spread(divided(two, one), times)]]
 
 
-def recount(figures: Figures, *, rounds: int, fanned: int, relayed: int) -> str:
+def recount(figures: Figures, steadier: Steadier, *, rounds: int, fanned: int, relayed: int) -> str:
     """Give the page."""
     figures = compare(figures)
     others = "\n".join(f"- **{peer.name}**: {peer.about}" for peer in FANS[1:])
@@ -85,7 +86,7 @@ def recount(figures: Figures, *, rounds: int, fanned: int, relayed: int) -> str:
         f"The servers run on core {SERVER_CORE}, each in one process; all clients are one process on core "
         f"{CLIENT_CORE}, raw sockets in an epoll. In each of {rounds} rounds every server is started anew, and their "
         "order moves on by one. A round's value is the median of its events. Tables show medians of rounds, and in "
-        "brackets from where to where these went. Ratios are taken within a round.",
+        f"brackets from where to where these went. Ratios are taken within a round. {steadier.said()}",
         others,
         "## What is aimed at",
         f"To be at least {AIM:g} times as fast as the faster of the others in the time to the last client.",

@@ -18,15 +18,16 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
-from loads import CLIENT_TIMEOUT, converse, press
+from loads import CLIENT_TIMEOUT, Load, converse, load, press
 from measuring import CONNECTIONS
 from peers import HERE, PARAMETERS, PEERS, SINGLE, Failure, Peer, Server, free_port, serve, wait_until_listening
 from preparing import prepare
+from steadying import Steadier
 from tabulate import tabulate
 
 SESSIONS = 64
@@ -45,15 +46,6 @@ login_throttle: false
 """
 
 
-@dataclass(frozen=True)
-class Load:
-    """What one run measured: calls a second, and the median and p99 of the seconds to the reply."""
-
-    rate: float
-    p50: float
-    p99: float
-
-
 def request(body: bytes, session_id: str, key: str) -> bytes:
     """Give a signed call as it goes over the wire."""
     mac = base64.b64encode(hmac.digest(key.encode(), b"POST/" + body, "sha256")).decode()
@@ -70,18 +62,8 @@ def rotate(server: Server, requests: list[bytes], seconds: float) -> Load:
     Raises:
         Failure: A call failed.
     """
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(b"".join(each + b"\n====\n" for each in requests))
-        file.flush()
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(HERE / "rotate.lua")]
-        command += ["--latency", f"--timeout={CLIENT_TIMEOUT}s", f"http://127.0.0.1:{server.port}/", file.name]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-    if run.returncode:
-        raise Failure(f"{server.peer.name} failed under load: {run.stderr or run.stdout}")
-    found = json.loads(run.stdout.strip().splitlines()[-1])
-    if found["errors"] or not found["requests"]:
-        raise Failure(f"{server.peer.name} failed under load:\n{run.stdout}")
-    return Load(found["requests"] / (found["duration"] / 1e6), found["p50"] / 1e6, found["p99"] / 1e6)
+    data = b"".join(each + b"\n====\n" for each in requests)
+    return load(server, "rotate.lua", data, connections=CONNECTIONS, seconds=seconds)
 
 
 def call(server: Server, method: str, parameters: object) -> dict[str, object]:
@@ -174,6 +156,18 @@ def logins(server: Server, seconds: float) -> tuple[float, float, float]:
     return sum(counts) / (time.monotonic() - start), before, meanwhile
 
 
+def watched(server: Server, name: str, job: Callable[[], Load]) -> dict[str, float]:
+    """Give what a job has found, and for how long commits held the cycle of the server meanwhile if it saved."""
+    saved = name.endswith("saved")
+    if saved:
+        call(server, "holds", {})
+    loaded = job()
+    found = {name: loaded.rate, f"{name} p99": loaded.p99}
+    if saved:
+        found[f"{name} hold"] = p99(call(server, "holds", {})["result"])  # type: ignore[arg-type]
+    return found
+
+
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(prog="scripts/bench --sessions")
@@ -185,6 +179,7 @@ def main() -> None:
         sys.exit("redis-server is missing. On Debian and Ubuntu:  sudo apt-get install redis-server")
     uvicorn = next(peer for peer in PEERS if peer.name == "uvicorn")
     figures: dict[str, list[float]] = defaultdict(list)
+    steadier = Steadier()
     with tempfile.TemporaryDirectory() as place, contextlib.ExitStack() as stack:
         folder = Path(place)
         url = stack.enter_context(redis(folder, *SYNCED))
@@ -202,19 +197,14 @@ def main() -> None:
                 ("redis, saved", lambda: rotate(remote, signed(sessions["redis"], "count"), options.seconds)),
             ]
             for name, job in rounds[number % len(rounds) :] + rounds[: number % len(rounds)]:
-                if name.endswith("saved"):
-                    call(lmdb if name[0] == "l" else remote, "holds", {})
-                load = job()
-                figures[name].append(load.rate)
-                figures[f"{name} p99"].append(load.p99)
-                if name.endswith("saved"):
-                    spent = call(lmdb if name[0] == "l" else remote, "holds", {})["result"]
-                    figures[f"{name} hold"].append(p99(spent))  # type: ignore[arg-type]
-                print(f"{number + 1}/{options.rounds}  {name}: {load.rate:.0f}/s", file=sys.stderr)
-            rate, before, meanwhile = logins(lmdb, options.seconds)
+                found = steadier.measure(partial(watched, lmdb if name[0] == "l" else remote, name, job))
+                for metric, value in found.items():
+                    figures[metric].append(value)
+                print(f"{number + 1}/{options.rounds}  {name}: {found[name]:.0f}/s", file=sys.stderr)
+            rate, before, meanwhile = steadier.measure(partial(logins, lmdb, options.seconds))
             for name, value in (("logins", rate), ("before", before), ("meanwhile", meanwhile)):
                 figures[name].append(value)
-    print(table(figures))
+    print(f"{table(figures)}\n\n{steadier.said()}")
 
 
 def table(figures: dict[str, list[float]]) -> str:

@@ -11,6 +11,7 @@ from statistics import median
 from matplotlib.figure import Figure
 from measuring import CONNECTIONS, STREAM_CONNECTIONS, Figures, Plan
 from peers import BATCH_SIZE, CLIENT_CORE, CROWD, PIECE_SIZE, PIECES, SERVER_CORE, SINGLE, Peer
+from steadying import Steadier
 from tabulate import tabulate
 
 PACKAGES = ("totohio", "hio", "httptools", "msgspec", "uvicorn", "uvloop", "orjson", "fastapi", "tornado")
@@ -167,7 +168,7 @@ def machine(packages: Sequence[str]) -> str:
     )
 
 
-def report(figures: Figures, peers: Sequence[Peer], plan: Plan) -> str:
+def report(figures: Figures, peers: Sequence[Peer], plan: Plan, steadier: Steadier) -> str:
     """Give the page."""
     figures = compare(figures)
     about = "\n".join(f"- **{peer.name}**: {peer.about}" for peer in peers)
@@ -178,7 +179,7 @@ def report(figures: Figures, peers: Sequence[Peer], plan: Plan) -> str:
         f"Each server runs alone, in one process on core {SERVER_CORE}, and wrk on core {CLIENT_CORE}. In each of "
         f"{plan.rounds} rounds every server is started, checked to give the same reply, warmed up and measured; the "
         "order moves on by one from round to round. Tables show medians, and in brackets from where to where the "
-        "rounds went. Ratios are taken within a round.",
+        f"rounds went. Ratios are taken within a round. {steadier.said()}",
         f"The call is `POST /` with `{SINGLE.decode()}`.",
         about,
         "![calls per second](benchmarks.png)",

@@ -22,8 +22,8 @@ end
 function done(summary, latency)
    local errors = summary.errors
    io.write(string.format(
-      '\n{"requests": %d, "duration": %d, "p50": %d, "p99": %d, "errors": %d}\n',
-      summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+      '\n{"requests": %d, "bytes": %d, "duration": %d, "p99": %d, "errors": %d}\n',
+      summary.requests, summary.bytes, summary.duration, latency:percentile(99),
       errors.connect + errors.read + errors.write + errors.status + errors.timeout
    ))
 end

@@ -1,14 +1,16 @@
 """Functions that wait in the middle are paused, and the cycle goes on."""
 
+import contextlib
 import gc
 from collections.abc import Generator
 from typing import Any
 
 import pytest
+from greenlet import greenlet
 
 from totohio.base.futures import Future
 from totohio.core.invoking import Lot
-from totohio.core.pausing import POOL, Fibers
+from totohio.core.pausing import POOL, STUBBORN, Fibers
 
 
 def never(future: Future[Any]) -> None:
@@ -174,6 +176,87 @@ def test_what_is_ended_runs_its_finally_blocks(fibers: Fibers, lot: Lot) -> None
     lot.close()
     assert sorted(ended) == ["function", "generator", "sleeper"]
     assert ends == []
+
+
+class Large:
+    """What a function has in its hands."""
+
+
+def hold(fibers: Fibers, large: Large) -> None:
+    fibers.wait(Future())
+    assert large
+
+
+def hold_through_a_finally(fibers: Fibers, large: Large) -> None:
+    try:
+        fibers.wait(Future())
+    finally:
+        fibers.wait(Future())
+        assert large
+
+
+def hold_and_go_on(fibers: Fibers, large: Large) -> None:
+    with contextlib.suppress(BaseException):
+        fibers.wait(Future())
+    assert large
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("work", [hold, hold_through_a_finally, hold_and_go_on])
+def test_what_is_ended_keeps_nothing(fibers: Fibers, work: Any, begun: bool) -> None:
+    before = len(living(greenlet))
+    for _ in range(10):
+        paused = fibers.call(work, fibers, Large())
+        if begun:
+            next(paused)
+        paused.close()
+        del paused
+    assert not living(Large)
+    assert len(living(greenlet)) - before <= 1  # the one that is idle
+    assert fibers.call(lambda: "again") == "again"
+
+
+def test_an_error_before_it_goes_on_ends_it_too(fibers: Fibers) -> None:
+    paused = fibers.call(hold, fibers, Large())
+    with pytest.raises(TimeoutError):
+        paused.throw(TimeoutError())
+    del paused
+    assert not living(Large)
+
+
+def test_a_wrapped_generator_that_is_ended_keeps_nothing(fibers: Fibers) -> None:
+    def method(large: Large) -> Generator[Any, Any, None]:
+        yield 0.0
+        fibers.wait(Future())
+        assert large
+
+    for steps in range(3):
+        waiting = fibers.wrap(method(Large()))
+        for _ in range(steps):
+            next(waiting)
+        waiting.close()
+        del waiting
+        assert not living(Large), steps
+
+
+def living(kind: type) -> list[object]:
+    gc.collect()
+    return [each for each in gc.get_objects() if isinstance(each, kind)]
+
+
+def test_what_waits_again_and_again_at_its_end_is_left(fibers: Fibers) -> None:
+    waits: list[int] = []
+
+    def work() -> None:
+        while len(waits) <= 2 * STUBBORN:
+            with contextlib.suppress(BaseException):
+                waits.append(1)
+                fibers.wait(Future())
+
+    paused = fibers.call(work)
+    next(paused)
+    paused.close()
+    assert len(waits) == 1 + STUBBORN
 
 
 def test_fibers_are_used_again(fibers: Fibers) -> None:

@@ -20,6 +20,7 @@ from totohio.base.futures import Future
 T = TypeVar("T")
 
 POOL = 64  # idle fibers that are kept
+STUBBORN = 100  # times that what is ended may wait again before it is left alone
 
 
 class _Fiber(greenlet):
@@ -63,7 +64,9 @@ class Fibers:
             fiber.switch()
         outcome = fiber.switch((function, args))
         if type(outcome) is not list:
-            return self._follow(fiber, outcome)
+            paused = self._follow(fiber, outcome)
+            next(paused)  # only a generator that has begun is told that it is closed
+            return paused
         idle = self._idle  # as `_release` does
         if len(idle) < POOL:
             idle.append(fiber)
@@ -130,12 +133,16 @@ class Fibers:
             self._idle.append(fiber)
 
     def _follow(self, fiber: _Fiber, wanted: "_Pause") -> Generator[Any, Any, Any]:
+        try:
+            yield
+        except BaseException:
+            self._end(fiber)
+            raise
         while True:
             try:
                 answer = (True, (yield wanted.wanted))
             except GeneratorExit:
-                answer = (False, GreenletExit())
-                _resume(fiber, answer)
+                self._end(fiber)
                 raise
             except BaseException as error:
                 answer = (False, error)
@@ -149,6 +156,15 @@ class Fibers:
                     return (yield from self.wrap(result))
                 return (yield result) if isinstance(result, Future) else result
             wanted = outcome
+
+    def _end(self, fiber: _Fiber) -> None:
+        """End what a fiber runs, and what that waits for at its end; a fiber that is not released stays for good."""
+        for _ in range(STUBBORN):
+            outcome = _resume(fiber, (False, GreenletExit()))
+            if type(outcome) is list:
+                outcome.clear()
+                self._release(fiber)
+                return
 
 
 class _Pause:

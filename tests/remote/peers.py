@@ -133,12 +133,12 @@ class SocketPeer(Peer):
         code: What the server has closed it with; None as long as it has not.
     """
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, path: str = PATH) -> None:
         super().__init__(site)
         self.code: int | None = None
         host, port = site.server.address
         self._came: list[bytes] = []
-        self._protocol = ClientProtocol(parse_uri(f"ws://{host}:{port}{PATH}"), max_size=None)
+        self._protocol = ClientProtocol(parse_uri(f"ws://{host}:{port}{path}"), max_size=None)
         self._protocol.send_request(self._protocol.connect())
         self.sock.sendall(b"".join(self._protocol.data_to_send()))
         events: list[Any] = []

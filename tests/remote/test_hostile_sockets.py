@@ -1,5 +1,6 @@
 """Hostile clients over WebSockets: whatever frames they send, they are told what is wrong and are gone."""
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterator
 
@@ -16,8 +17,11 @@ from totohio.app.lending import GREETING
 from totohio.remote import Remote
 from totohio.remote.sessions import GREETING_SIZE
 from totohio.wire.framing import FramingError, frame
+from totohio.wire.upgrading import SLICE
+from totohio.wire.upgrading import _Protocol as Reading
 
 LARGEST = 150_000  # bytes of a message; fewer than somebody unknown may say in all
+FLOOD = 15_000  # frames; more than are received at once
 BINARY, TEXT, CONT, PING, PONG, CLOSE = (
     Opcode.BINARY, Opcode.TEXT, Opcode.CONT, Opcode.PING, Opcode.PONG, Opcode.CLOSE
 )  # fmt: skip
@@ -26,7 +30,7 @@ BINARY, TEXT, CONT, PING, PONG, CLOSE = (
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The server."""
-    options = {"remote_max_frame": LARGEST, "remote_path": PATH}
+    options = {"remote_max_frame": LARGEST, "remote_path": PATH, "use_web_sockets": True}
     site = Site(tmp_path_factory.mktemp("sockets"), LENT, users=("ada", "grace"), **options)
     yield site
     site.close()
@@ -196,18 +200,82 @@ def test_one_that_is_unknown_is_heard_for_no_longer_than_a_greeting(site: Site, 
             assert type(session.closed) is FramingError
 
 
-def test_pings_of_one_that_reads_nothing_are_read_no_more(site: Site, other: Remote) -> None:
+def test_pings_of_one_that_reads_nothing_are_read_no_more_until_it_reads(
+    site: Site, other: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with SocketPeer(site) as peer:
         peer.log_in()
+        cycles = frames_of(site, monkeypatch)
         [session] = [each for each in site.sessions() if each.user_id == "ada"]
+        steward = session._carrier._steward
         peer.sock.setblocking(False)
-        data, still, most = masked(PING, b"x" * 125) * 1000, 0, 0
-        while still < 50:
-            try:
-                peer.sock.send(data)  # whole frames or not
-                still = 0
-            except BlockingIOError:
-                still += 1
-            most = max(most, site.within(lambda: session._carrier._steward.remoter.pending))
+        ping, sent, rest = masked(PING, b"x" * 125), 0, b""
+        bound = site.server.built.server.bounds.max_write_buffer
+        passed = read = still = 0
+        while still < 200:  # cycles in which nothing is read, though something has come
+            with contextlib.suppress(BlockingIOError):
+                data = rest or ping * 1000
+                size = peer.sock.send(data)
+                sent, rest = sent + size, data[size:]
+            pending, before = site.within(lambda: steward.remoter.pending), read
+            read = sum(cycles)
+            still = still + 1 if passed and read == before else 0
+            assert pending <= bound + 127 * SLICE
+            passed = passed or pending > bound
+        assert 0 < read < sent // len(ping)
         assert other.add(1, 2) == 3
-        assert 1_000_000 < most < 3_000_000
+        peer.sock.setblocking(True)
+        rest = rest[: len(rest) % len(ping)]  # whole frames, as it ends
+        with peer.sending(rest + masked(PING, b"last")):
+            received = b""
+            while not received.endswith(b"last"):
+                received += peer._receive()
+        assert received == Frame(PONG, b"x" * 125).serialize(mask=False) * (-(-sent // len(ping))) + b"\x8a\x04last"
+
+
+@pytest.mark.parametrize("lent", [True, False], ids=["lent", "events"])
+@pytest.mark.parametrize("kind", [PING, PONG, CONT], ids=lambda kind: kind.name)
+def test_of_the_smallest_frames_a_slice_is_read_in_a_cycle_and_all_without_more_coming(
+    site: Site, other: Remote, lent: bool, kind: Opcode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = masked(BINARY, fin=False) if kind is CONT else b""
+    with SocketPeer(site, PATH if lent else "/websocket") as peer:
+        if lent:
+            peer.log_in()
+        cycles = frames_of(site, monkeypatch)
+        peer.sock.sendall(begun + masked(kind, fin=kind is not CONT) * FLOOD + masked(PING, b"last"))
+        received = b""
+        while not received.endswith(b"last"):
+            received += peer._receive()
+        assert received.count(b"\x8a") == (FLOOD + 1 if kind is PING else 1)
+        assert max(cycles) == SLICE
+        assert sum(cycles) == FLOOD + 1 + bool(begun)
+
+
+def frames_of(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Give a list of how many frames are read in each cycle from now on."""
+    cycles: list[int] = [0]
+    server = site.server.built.server
+    service, read = server.service, Reading.recv_frame
+
+    def begin() -> None:
+        cycles.append(0)
+        service()
+
+    def counted(protocol: Reading, frame: Frame) -> None:
+        cycles[-1] += 1
+        read(protocol, frame)
+
+    monkeypatch.setattr(server, "service", begin)
+    monkeypatch.setattr(Reading, "recv_frame", counted)
+    return cycles
+
+
+def test_what_a_client_has_sent_before_it_ends_is_carried_out(site: Site, other: Remote) -> None:
+    with SocketPeer(site) as peer:
+        peer.log_in()
+        asked = b"".join(keeping(f"word {number}", number) for number in range(10, 310))
+        peer.sock.sendall(asked)
+        peer.sock.shutdown(socket.SHUT_WR)
+        site.until(lambda: len(site.house.sessions) == 1, "the session ends")
+    assert other.kept() == "word 309"

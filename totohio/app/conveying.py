@@ -7,6 +7,7 @@ from totohio.app.settings import Settings
 from totohio.base.errors import ERROR_TOO_MANY_REQUESTS, TotohioError
 from totohio.base.futures import Future
 from totohio.net.stewarding import Steward
+from totohio.net.upgrading import postpone
 from totohio.remote.conversing import DisconnectedError
 from totohio.remote.sessions import GREETING_SIZE, GREETINGS
 from totohio.wire.framing import FramingError, frame
@@ -57,7 +58,7 @@ class Connection:
         if not self._steward.closed:
             self._steward.close()
 
-    # ------------------------------------------------------------ for the house
+    # ------------------------------------------------------------ carrying out
 
     def resume(self) -> None:
         """Carry out what has come; the replies leave together."""
@@ -65,10 +66,10 @@ class Connection:
         if self._gone:
             return
         self._outs = []
-        more = self._session.handle()
+        more = self._handle()
         outs, self._outs = self._outs, None
         self._house.heard(self._session)
-        if outs and not self._gone:
+        if not self._gone:
             self._write(outs)
         if self._session.closed is not None:
             self._depart()
@@ -82,6 +83,10 @@ class Connection:
             self._held = held
             self._steward.hold(held)
 
+    def _handle(self) -> bool:
+        """Carry out a slice; tell whether there may be more."""
+        return self._session.handle()
+
     def _wait(self) -> None:
         """Read nothing more until the peer has read."""
         self._waiting = True
@@ -90,7 +95,7 @@ class Connection:
         """Carry out more in the next cycle; until all is, nothing more is read."""
         if not self._queued:
             self._queued = True
-            self._house.resumes.append(self)
+            postpone(self._steward, self.resume)
 
     def drained(self) -> None:
         """The peer has read."""
@@ -113,7 +118,8 @@ class Connection:
             self._depart()
 
     def _write(self, messages: list[bytes]) -> None:
-        self._steward.write(frame(messages[0]) if len(messages) == 1 else b"".join(map(frame, messages)))
+        if messages:
+            self._steward.write(frame(messages[0]) if len(messages) == 1 else b"".join(map(frame, messages)))
 
     def _depart(self) -> None:
         if not self._gone:
@@ -133,6 +139,7 @@ class SocketConnection(Connection):
         self._channel = channel
         self._drains = drains
         self._strange = 0  # bytes that came before it was known from whom
+        self._came = b""  # and were not handed on yet
 
     def received(self, data: bytes) -> None:
         """Bytes have come."""
@@ -141,16 +148,28 @@ class SocketConnection(Connection):
             if self._strange > STRANGE:
                 self._session.end(FramingError("it says much, and not who it is"))
                 return
+        self._came += data
+        if not self._queued:
+            self.resume()
+
+    def lost(self) -> None:
+        """The peer has left, or sends no more."""
+        if self._queued and not (self._gone or self._steward.closed):
+            self._steward.exchange = self  # it is told again when what has come is carried out
+        else:
+            super().lost()
+
+    def _handle(self) -> bool:
+        data, self._came = self._came, b""
+        late = self._channel.more  # so that nothing is received in this cycle when all is read now
         for kind, payload in self._channel.receive(data):
             if kind == "binary":
                 self._session.feed(payload)
             elif kind == "text":
                 self._channel.close(UNSUPPORTED, "messages are binary here")
                 self._session.end(LendingError("a text"))
-                return
-        if not self._queued:
-            self.resume()
-        self._flush()
+                return False
+        return super()._handle() or late or self._channel.more
 
     def _wait(self) -> None:
         super()._wait()

@@ -4,7 +4,8 @@ A message is ``{"method", "parameters"}``. With an ``"id"`` it is answered with 
 "error"}``; without one nothing is sent but errors, ``{"error"}``. Calls run together; answers come as they are ready.
 
 A client that has too many calls under way is not read from until one is done. One that does not read is closed, or
-loses what would be too much. All that a call has written is durable before it is answered.
+loses what would be too much; nor is anything read from one whose pings have brought more answers than it has read. In a
+cycle a slice is read of what has come from a client. All that a call has written is durable before it is answered.
 """
 
 import logging
@@ -21,8 +22,10 @@ from totohio.base.errors import (
     TotoException,
 )
 from totohio.base.expiring import Deadlines
+from totohio.base.futures import Future
 from totohio.core.registering import Registry
 from totohio.net.stewarding import Steward
+from totohio.net.upgrading import postpone
 from totohio.wire.packing import decode_json, decode_msgpack, encode_json, encode_msgpack
 from totohio.wire.requesting import Request
 from totohio.wire.upgrading import GOING_AWAY, TRY_AGAIN_LATER, UNSUPPORTED, Channel
@@ -128,6 +131,9 @@ class WebSocket:
         self._calls: dict[SocketHandler, None] = {}
         self._gone = False
         self._leaving = False
+        self._queued = False  # more of what has come is read in the next cycle
+        self._waiting = False  # for the peer to read
+        self._held = False  # nothing more is received
 
     def __repr__(self) -> str:
         return f"<WebSocket of {self.steward.remoter.ca}>"
@@ -179,16 +185,14 @@ class WebSocket:
         if not self._channel.closed:
             self._sockets.pongs.drop(self)
             self._sockets.pings.set(self, tyme)
-        for kind, payload in self._channel.receive(data):
-            if kind == "text":
-                self._take(payload.encode(), binary=False)
-            elif kind == "binary":
-                self._take(payload, binary=True)
-        self._flush()
+        self._read(data)
 
     def lost(self) -> None:
         """The peer has left, or sends no more."""
         if self._gone:
+            return
+        if self._queued and not self.steward.closed:
+            self.steward.exchange = self  # it is told again when what has come is carried out
             return
         self._gone = True
         self._sockets.pings.drop(self)
@@ -221,13 +225,66 @@ class WebSocket:
         if not self._calls:
             self.close(GOING_AWAY, "the server goes down")
 
+    # ------------------------------------------------------------ reading
+
+    def _read(self, data: bytes = b"") -> None:
+        """Carry out a slice of what has come."""
+        if self._gone:
+            return
+        for kind, payload in self._channel.receive(data):
+            if kind == "text":
+                self._take(payload.encode(), binary=False)
+            elif kind == "binary":
+                self._take(payload, binary=True)
+        self._flush()
+        self._pace()
+
+    def _queue(self) -> None:
+        self._queued = True
+        postpone(self.steward, self._resume)
+
+    def _resume(self) -> None:
+        self._queued = False
+        if self._channel.more and not self._full():
+            self._queue()  # so that nothing is received in this cycle when all is read now
+            self._read()
+        else:
+            self._pace()
+
+    def _full(self) -> bool:
+        """Tell whether it has to wait, for the peer or for calls."""
+        return self._waiting or len(self._calls) >= self._sockets.settings.max_web_socket_calls
+
+    def _pace(self) -> None:
+        """Receive more, or not before what has come is carried out, and there is room for answers."""
+        if self._gone:
+            return
+        steward = self.steward
+        if steward.remoter.pending > self._sockets.settings.max_web_socket_buffer and not self._waiting:
+            self._waiting = True
+            future: Future[None] = Future()
+            future.add_done_callback(self._drained)
+            self._dispatcher.drains.watch(steward, future)
+        full = self._full()
+        if self._channel.more and not full and not self._queued:
+            self._queue()
+        held = full or self._queued
+        if held is not self._held:
+            self._held = held
+            steward.hold(held)
+
+    def _drained(self, _: Future[None]) -> None:
+        """The peer has read, or is gone."""
+        self._waiting = False
+        self._pace()
+
     # ------------------------------------------------------------ calls
 
     def done(self, call: "SocketHandler") -> None:
         """A call is over."""
         self._calls.pop(call, None)
-        if len(self._calls) == self._sockets.settings.max_web_socket_calls - 1:
-            self.steward.hold(False)
+        if self._held:
+            self._pace()
         if self._leaving and not self._calls:
             self.close(GOING_AWAY, "the server goes down")
 
@@ -240,8 +297,6 @@ class WebSocket:
             return
         handler = SocketHandler(self, binary=binary)
         self._calls[handler] = None
-        if len(self._calls) >= self._sockets.settings.max_web_socket_calls:
-            self.steward.hold(True)
         try:
             message = decode_msgpack(payload) if binary else decode_json(payload)
             if not isinstance(message, dict):

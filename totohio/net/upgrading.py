@@ -1,6 +1,10 @@
 """Connections that speak HTTP no more: who has their bytes, and what stands in the place of the parser."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, cast
+
+if TYPE_CHECKING:
+    from totohio.net.stewarding import Steward
 
 
 class Exchange(Protocol):
@@ -37,3 +41,34 @@ class Upgraded:
 
     def finish(self) -> None:
         """The peer sends no more, which the party is told as an exchange is."""
+
+
+class Rest:
+    """What has come on an upgraded connection and was left for the next cycle."""
+
+    def __init__(self, steward: "Steward", read: Callable[[], None]) -> None:
+        self._steward = steward
+        self._read = read
+
+    def __repr__(self) -> str:
+        return f"<Rest of {self._steward.remoter.ca}>"
+
+    def advance(self) -> None:
+        """It is the next cycle."""
+        try:
+            self._read()
+        except BaseException:
+            self._steward.close()
+            raise
+
+
+def postpone(steward: "Steward", read: Callable[[], None]) -> None:
+    """Have a party go on with what has come in the next cycle, before that looks for what else has.
+
+    So all others that are ready have a turn between two of one connection's, whether more comes on it or not.
+
+    Args:
+        steward: The connection, which is to read nothing meanwhile.
+        read: Called then, also when the connection has closed.
+    """
+    steward.server.resume(cast("Steward", Rest(steward, read)))  # which calls its advance, as that of a Steward

@@ -42,6 +42,7 @@ OPTIONS = {
     "password_rules": "never",
     "remote_enabled": True,
     "remote_module": "lent",
+    "remote_path": "/lend",
     "log_level": "warning",
 }
 
@@ -54,9 +55,10 @@ def server(tmp_path: Path) -> Iterator[Process]:
     settings.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in OPTIONS.items()))
     server = Process(tmp_path, {"__init__": ACCOUNTS}, str(settings), "--remote-port", "0", traced=False)
     try:
-        said = re.search(r"^totohio \S+ lends at (totohio://127\.0\.0\.1:\d+)$", server.log.read_text(), re.M)
+        pattern = r"^totohio \S+ lends at (totohio://127\.0\.0\.1:\d+) and (ws://127\.0\.0\.1:\d+/lend)$"
+        said = re.search(pattern, server.log.read_text(), re.M)
         assert said, server.log.read_text()
-        server.remote = said[1]  # type: ignore[attr-defined]
+        server.remote, server.web = said.groups()  # type: ignore[attr-defined]
         server.call("account/create", {"user_id": "ada", "password": PASSWORD})
         yield server
     finally:
@@ -89,6 +91,12 @@ def test_sessions_are_spread_over_the_processes_and_end_with_theirs_alone(server
                 borrower.pid()
         assert {borrower.pid() for borrower in others} == {second}
         until(lambda: stack.enter_context(connect(server)).pid() not in (first, second), "another lends in its place")
+
+
+def test_the_url_that_is_said_of_websockets_leads_to_what_is_lent(server: Process) -> None:
+    url = server.web  # type: ignore[attr-defined]
+    with remote.connect(url, user_id="ada", password=PASSWORD, timeout=LONG) as borrower:
+        assert borrower.pid() != server.pid
 
 
 def test_rolling_answers_what_is_under_way_and_lends_anew(server: Process) -> None:

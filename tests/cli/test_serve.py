@@ -286,8 +286,10 @@ def test_a_module_that_seems_to_lack_invoke_is_named_at_debug_level(
 
 
 def test_a_unix_socket_is_announced_and_answers(start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    server = start(address=("--uds", "socket"))
+    lending = ("--remote-enabled", "--remote-port", "0", "--remote-path", "/lend", "--database", "memory")
+    server = start(*lending, address=("--uds", "socket"))
     assert server.url() == "unix:socket"
+    assert re.search(r" lends at totohio://127\.0\.0\.1:\d+ and /lend of unix:socket\n$", server.output.readline())
     assert main(["call", "pid", "--url", f"unix:{tmp_path / 'socket'}"]) == 0
     assert json.loads(capsys.readouterr().out) == [server.process.pid, 1]
     server.signal()
@@ -301,10 +303,11 @@ def test_over_tls_it_announces_https_and_where_it_lends_and_answers(
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
-    lending = ("--remote-enabled", "--remote-port", "0", "--database", "memory")
+    lending = ("--remote-enabled", "--remote-port", "0", "--remote-path", "/lend", "--database", "memory")
     server = start("--certfile", "server.pem", "--log-format", "json", *lending)
     url = server.url()
-    assert re.fullmatch(r"totohio \S+ lends at totohio\+tls://127\.0\.0\.1:\d+\n", server.output.readline())
+    lent = rf"totohio \S+ lends at totohio\+tls://127\.0\.0\.1:\d+ and {url.replace('https', 'wss')}/lend\n"
+    assert re.fullmatch(lent, server.output.readline())
     assert url.startswith("https://127.0.0.1:")
     assert main(["call", "pid", "--url", url, "--cafile", str(tmp_path / "ca.pem")]) == 0
     assert json.loads(capsys.readouterr().out) == [server.process.pid, 1]

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from tests.processes import Process, until
 
 PID = "import os\ndef invoke(handler, parameters):\n    return os.getpid()\n"
+CRASH = "import os, signal\ndef invoke(handler, parameters):\n    os.kill(os.getpid(), signal.SIGSEGV)\n"
 HANG = "import time\ndef invoke(handler, parameters):\n    time.sleep(3600)\n"
 GATE = """
 import os, time
@@ -34,7 +36,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def begin(*arguments: str) -> Process:
         more = ("--processes", "2", "--database", "none", "--log-level", "warning", *arguments)
-        made.append(Process(tmp_path, {"pid": PID, "hang": HANG, "gate": "\n"}, *more, traced=False))
+        made.append(Process(tmp_path, {"pid": PID, "hang": HANG, "crash": CRASH, "gate": "\n"}, *more, traced=False))
         return made[-1]
 
     yield begin
@@ -94,10 +96,27 @@ def test_a_process_that_stands_still_is_replaced_and_the_others_go_on(start: Sta
     assert well in workers(server), "who answers is left alone"
     log = server.log.read_text()
     assert f"process {hanging}) has not answered for 3 s: it is killed" in log
-    assert 'methods/hang.py", line 3 in invoke' in log
+    assert f"process {hanging}) has written this before it ended (killed by SIGABRT)" in log
+    assert re.search(r'\n    +File ".*/methods/hang\.py", line 3 in invoke\n', log), "it is a part of that line"
     assert f"process {hanging}) has ended (killed by SIGABRT), started again" in log
     assert f"process {frozen}) has ended (killed by SIGKILL), started again" in log
     assert answering(server, 3) >= {well}
+
+
+def test_where_a_process_crashed_is_a_field_of_a_line_where_lines_are_json(start: Start) -> None:
+    server = start("--log-format", "json")
+    with server.connect() as sock:
+        crashing = served_by(sock)
+        ask(sock, "crash")
+        assert sock.recv(1) == b"", "it has answered"
+    until(lambda: len(now := workers(server)) == 2 and crashing not in now, "it is replaced")
+    _, *lines = server.log.read_text().splitlines()
+    (found,) = [line for line in map(json.loads, lines) if "traceback" in line]
+    assert found["level"] == "error"
+    assert re.fullmatch(
+        rf"worker \d \(process {crashing}\) has written this before it ended \(killed by SIGSEGV\)", found["message"]
+    )
+    assert 'methods/crash.py", line 3 in invoke' in found["traceback"]
 
 
 def test_a_process_that_ends_while_its_successor_starts_is_replaced_by_that_one_alone(

@@ -351,3 +351,15 @@ def test_a_property_asks_for_no_role_and_is_not_lent_where_it_does(exposures: Ex
     with pytest.raises(ForbiddenError):
         exposures.get(made(), "read")
     assert exposures.names(made()) == {}
+
+
+def test_a_property_asks_for_no_thread_and_is_not_lent_where_it_does(exposures: Exposures) -> None:
+    def read(self: Any) -> str:
+        return "slow"
+
+    with pytest.raises(TypeError, match="lend a method that is called in a worker thread"):
+        lend(thread=True)(property(read))
+    made = type("Made", (), {"read": property(lend(thread=True)(read))})  # where nobody sees yet that it is a property
+    assert reached(exposures, made()) == set()
+    with pytest.raises(ForbiddenError):
+        exposures.get(made(), "read")

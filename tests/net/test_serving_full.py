@@ -3,6 +3,8 @@
 import errno
 import logging
 import os
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from tests.support import World, request_bytes
 from totohio.base.environing import Network
 from totohio.net.kernel import kernel_environment
 from totohio.net.networking import KernelNetwork
+
+Said = Callable[[], list[str]]
 
 
 def test_a_connection_that_is_idle_makes_room_for_a_new_one(world: MakeWorld) -> None:
@@ -86,6 +90,71 @@ def test_clients_that_come_together_do_not_push_each_other_out(world: MakeWorld)
     statuses = [client.reply().status for client in clients]
     assert statuses.count(200) == 8
     assert statuses.count(503) == 16
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Iterator[Said]:
+    """Give what the log has said of room since it was asked before."""
+    logger = logging.getLogger("totohio")
+    caplog.set_level(logging.WARNING, "totohio")
+    logger.addHandler(caplog.handler)
+
+    def said() -> list[str]:
+        texts = [record.getMessage() for record in caplog.records if "no room" in record.getMessage()]
+        caplog.clear()
+        return texts
+
+    yield said
+    logger.removeHandler(caplog.handler)
+
+
+def refuse(server: World, count: int) -> None:
+    """Have clients come that are told that there is no room."""
+    for client in [server.connect() for _ in range(count)]:
+        assert client.reply().status == 503
+
+
+def test_who_is_refused_is_counted_and_said_at_once_and_then_once_a_minute(world: MakeWorld, warnings: Said) -> None:
+    server = world(max_connections=2)
+    for _ in range(2):
+        server.connect().send(HOLD)
+    held(server, 2)
+    refuse(server, 1)
+    server.step()
+    (text,) = warnings()
+    assert re.fullmatch(
+        r"no room for more than 2 connections at 127\.0\.0\.1:\d+: 0 closed for new ones, 1 refused", text
+    )
+    for _ in range(5):
+        server.advance(10.0)
+        refuse(server, 2)
+    assert not warnings()
+    assert server.server.built.server.due(server.doist.tyme) <= server.doist.tyme + 10.0, "it wakes to say so"
+    server.advance(11.0)
+    (text,) = warnings()
+    assert text.endswith("0 closed for new ones, 10 refused")
+    server.advance(61.0)
+    assert not warnings(), "nothing has happened since"
+    refuse(server, 3)
+    server.step()
+    (text,) = warnings()
+    assert text.endswith("0 closed for new ones, 3 refused")
+    assert server.server.built.server.usher.refused == 14
+
+
+def test_who_is_closed_for_a_new_one_is_counted_too_and_a_server_that_ends_says_what_it_had_not(
+    world: MakeWorld, warnings: Said
+) -> None:
+    server = world(max_connections=1)
+    for _ in range(4):
+        assert answers(server.connect())
+        server.advance(1.0)
+    (text,) = warnings()
+    assert text.endswith("1 closed for new ones, 0 refused")
+    assert server.server.built.server.usher.closed == 3
+    server.close()
+    (text,) = warnings()
+    assert text.endswith("2 closed for new ones, 0 refused")
 
 
 class Starving:
@@ -174,20 +243,14 @@ def test_without_descriptors_an_idle_connection_makes_room(world: MakeWorld, sta
 
 
 def test_a_long_shortage_is_said_once_and_not_in_every_cycle(
-    world: MakeWorld, starving: StarvingNetwork, caplog: pytest.LogCaptureFixture
+    world: MakeWorld, starving: StarvingNetwork, warnings: Said
 ) -> None:
     server = start(world, starving)
-    caplog.set_level(logging.WARNING, "totohio")
-    logging.getLogger("totohio").addHandler(caplog.handler)
-    try:
-        starving.error = errno.EMFILE
-        server.connect()
-        for _ in range(40):
-            server.advance(0.25)
-        texts = [record.getMessage() for record in caplog.records if "no room" in record.getMessage()]
-        assert len(texts) == 1
-    finally:
-        logging.getLogger("totohio").removeHandler(caplog.handler)
+    starving.error = errno.EMFILE
+    server.connect()
+    for _ in range(40):
+        server.advance(0.25)
+    assert len(warnings()) == 1
 
 
 def test_an_unforeseen_error_of_the_listening_socket_neither_spins_nor_kills(

@@ -45,6 +45,7 @@ class Place:
         remote: That of the socket on which it takes events of other hosts; -1 for none.
         lend: That of the socket on which it lends objects; -1 for none.
         control: That of the connection with the supervisor.
+        words: That of the file for its last words: where it stands when a signal kills it.
     """
 
     number: int
@@ -57,6 +58,7 @@ class Place:
     remote: int
     lend: int
     control: int
+    words: int
 
     def text(self) -> str:
         """Give it as it stands in the environment."""

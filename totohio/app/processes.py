@@ -28,7 +28,7 @@ class Processes:
         60.0,
         PROCESSES,
         "How long one of several processes may stand still, in a method that does not return, say, until it is killed "
-        "and another is started; where it stood is written to standard error. 0 for any time.",
+        "and another is started; where it stood is logged. 0 for any time.",
         unit="seconds",
         least=0,
         most=LONGEST,

@@ -119,6 +119,7 @@ class Supervisor:
             for worker in self.workers:
                 worker.signal(signal.SIGKILL)
                 worker.process.wait()
+                worker.close()
             signal.set_wakeup_fd(wakeup)
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -210,6 +211,7 @@ class Supervisor:
         """Start a worker in a place."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
+        words = os.memfd_create("words")
         number = self._numbers
         self._numbers += 1
         listen, remote, lend = self._shares.of(slot)
@@ -225,17 +227,24 @@ class Supervisor:
             remote=remote,
             lend=lend,
             control=theirs.fileno(),
+            words=words,
         )
-        descriptors = [each for each in (listen, remote, lend, place.control) if each >= 0]
-        process = subprocess.Popen(
-            self._command,
-            pass_fds=descriptors,
-            stdin=subprocess.DEVNULL,
-            process_group=0,  # Ctrl-C is for the supervisor alone, which passes it on
-            env={**os.environ, VARIABLE: place.text()},
-        )
-        theirs.close()
-        worker = Worker(number, slot, process, ours)
+        descriptors = [each for each in (listen, remote, lend, place.control, words) if each >= 0]
+        try:
+            process = subprocess.Popen(
+                self._command,
+                pass_fds=descriptors,
+                stdin=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C is for the supervisor alone, which passes it on
+                env={**os.environ, VARIABLE: place.text()},
+            )
+        except OSError:
+            ours.close()
+            os.close(words)
+            raise
+        finally:
+            theirs.close()
+        worker = Worker(number, slot, process, ours, words)
         worker.events = events
         worker.since = self._clock.monotonic()
         worker.due = worker.since + STARTING
@@ -293,7 +302,7 @@ class Supervisor:
             self.workers.remove(worker)
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(worker.control)
-            worker.control.close()
+            worker.bury(status)
             for other in self.workers:
                 other.say(f"gone {worker.events}")
             if self._rolling is not None and self._rolling[1] is worker:

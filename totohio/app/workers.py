@@ -1,11 +1,16 @@
 """A worker as its supervisor knows it."""
 
 import contextlib
+import logging
 import math
+import os
 import signal
 import socket
 import subprocess
 
+from totohio.base.recording import logger
+
+LONGEST = 1 << 20  # bytes of a worker's last words that are read, of which the log takes the first and the last
 FRACTION = 0.25  # of the time that a worker has to answer passes until it is asked again
 
 
@@ -18,6 +23,8 @@ class Worker:
         process: The process.
         state: See above.
         control: The connection with it.
+        words: The descriptor of the file for its last words. It is one in memory: a pipe that is full, or standard
+            error when nobody reads that, would hold up who dies, and what is written there is no line of the log.
         since: The monotonic time at which it was started.
         events: Where it takes events of its siblings.
         first: It is the first in its place.
@@ -25,11 +32,14 @@ class Worker:
         ask_at: The monotonic time at which it is asked again whether its cycle runs; infinity for never.
     """
 
-    def __init__(self, number: int, slot: int, process: "subprocess.Popen[bytes]", control: socket.socket) -> None:
+    def __init__(
+        self, number: int, slot: int, process: "subprocess.Popen[bytes]", control: socket.socket, words: int
+    ) -> None:
         self.number = number
         self.slot = slot
         self.process = process
         self.control = control
+        self.words = words
         self.state = "starting"
         self.since = 0.0
         self.events = ""
@@ -69,6 +79,19 @@ class Worker:
         """Send it a signal."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
+
+    def bury(self, status: int) -> None:
+        """It has ended: log its last words, as the traceback that they are, and let go of it."""
+        words, log = os.pread(self.words, LONGEST, 0).decode(errors="replace").strip(), logger()
+        if words and log.isEnabledFor(logging.ERROR):
+            text, args = "%r has written this before it ended (%s)", (self, ending(status))
+            log.handle(log.makeRecord(log.name, logging.ERROR, "", 0, text, args, None, sinfo=words))
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.control.close()
+        os.close(self.words)
 
 
 def ending(status: int) -> str:

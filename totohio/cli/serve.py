@@ -145,7 +145,7 @@ def _supervise(settings: Settings, count: int) -> int:
         clock=Clock(),
         minter=Minter(),
         shares=shares,
-        on_open=_say,
+        on_open=lambda url, remote_url: _say(url, _lent(settings, url, remote_url)),
     ).run()
 
 
@@ -172,15 +172,24 @@ def _work(settings: Settings, place: Place) -> int:
     server = TotoServer(settings=settings, environment=kernel_environment(handed), place=place)
     _ = server.built
     _tidy()
-    faulthandler.enable(STDERR)  # so that it says where it stands when the supervisor kills it for standing still
+    faulthandler.enable(place.words)  # so that the supervisor, when it kills it for standing still, can log where
     return server.run()
 
 
-def _say(url: str, remote_url: str | None, what: str = "listens on") -> None:
+def _lent(settings: Settings, url: str, remote_url: str | None) -> str | None:
+    """Give where it lends, over WebSockets as well if it does: they come over what it listens on for calls."""
+    path = settings.remote_path
+    if remote_url is None or not path or settings.event_mode == "only":
+        return remote_url
+    web = f"ws{url.removeprefix('http')}{path}" if url.startswith("http") else f"{path} of {url}"
+    return f"{remote_url} and {web}"
+
+
+def _say(url: str, lent: str | None, what: str = "listens on") -> None:
     """Say where it is, and where it lends if it does: in one piece, so that whoever reads one line has both."""
     lines = [f"totohio {__version__} {what} {url}\n"]
-    if remote_url is not None:
-        lines.append(f"totohio {__version__} lends at {remote_url}\n")
+    if lent is not None:
+        lines.append(f"totohio {__version__} lends at {lent}\n")
     try:
         print("".join(lines), end="", flush=True)
     except OSError:
@@ -202,10 +211,11 @@ def _watch(server: "TotoServer", files: list[str], note: Callable[[str], None]) 
 
 def _announce(server: "TotoServer") -> None:
     """Say where it listens and lends; standard output has nothing else."""
+    lent = _lent(server.settings, server.url, server.remote_url)
     if server.settings.event_mode == "only":
-        _say(server.built.dispatcher.events.address or "no port", server.remote_url, "exchanges events at")
+        _say(server.built.dispatcher.events.address or "no port", lent, "exchanges events at")
     else:
-        _say(server.url, server.remote_url)
+        _say(server.url, lent)
     notify("READY=1")
 
 

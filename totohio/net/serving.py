@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from totohio.base.environing import Poller
 from totohio.base.errors import RemoteProtocolError
 from totohio.base.expiring import Deadlines
 from totohio.net.accepting import Servant
+from totohio.net.crowding import Usher
 from totohio.net.stewarding import READABLE, Steward
 from totohio.wire.requesting import Limits, Request
 from totohio.wire.responding import fault, http_date
@@ -29,9 +29,6 @@ HELD = 0.0005  # seconds after which those leave that are gathered, though there
 GRAIN = 0.25  # seconds within which an idle connection's deadline is not set anew, which would cost every request
 LINGER = 2.0  # seconds without a byte from a peer that has yet to notice that we have closed
 BREATH = 0.25  # seconds without accepting when there is no room for more connections
-QUIET = 60.0  # seconds after which it says again that there is no room for more connections
-GRACE = 0.25  # seconds that a connection may keep its peer waiting before it has to make room for another
-SEARCH = 64  # connections looked at, oldest first, for an idle one that can make room, when idle_timeout is off
 
 Responder = Callable[[Steward, Request], None]
 
@@ -70,6 +67,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         headers: Sent with replies to what is no proper request.
         now: The tyme of this cycle.
         connections: How many were accepted, in all.
+        usher: Makes room for new ones, and counts for how many there was none.
         retired: It has stopped listening and ends when its connections have.
     """
 
@@ -102,12 +100,12 @@ class Server(serving.BareServer):  # type: ignore[misc]
         self.halves: Deadlines[Steward] = Deadlines(bounds.idle_timeout)
         self.lingers: Deadlines[Steward] = Deadlines(LINGER)
         self._timers = (self.idles, self.begins, self.writes, self.handshakes, self.halves, self.lingers)
+        self.usher = Usher(self)
         self._resumes: deque[Steward] = deque()
         self.gathered: list[Steward] | None = None  # whose replies leave together; None while none are gathered
         self._since = 0.0  # the monotonic time of the first of them
         self._accepting = self.retired = False
         self._breathe: float | None = None  # the tyme from which on it accepts again
-        self._quiet = -math.inf  # the tyme until which it does not say again that there is no room
         self._tymth: Any = None
 
     # ------------------------------------------------------------ hio's interface
@@ -159,6 +157,8 @@ class Server(serving.BareServer):  # type: ignore[misc]
         if self._breathe is not None and now >= self._breathe:
             self._breathe = None
             self._accept()
+        if self.usher.due <= now:
+            self.usher.report()
 
     def serviceConnects(self) -> None:
         """Accept what has come, a bounded number at a time."""
@@ -172,7 +172,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
                 return
             if cs is None:
                 return
-            if len(self.stewards) >= self.bounds.max_connections and not self._make_room():
+            if len(self.stewards) >= self.bounds.max_connections and not self.usher.admit():
                 self.turn_away(cs)
                 continue
             try:
@@ -219,7 +219,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         for steward in list(self.stewards.values()):
             steward.close()
         self._resumes.clear()
-        self._quiet = -math.inf
+        self.usher.close()
 
     # ------------------------------------------------------------ ours
 
@@ -231,7 +231,7 @@ class Server(serving.BareServer):  # type: ignore[misc]
         """The tyme at which a cycle is needed for the sake of a timeout, or of what waits to go on."""
         if self._resumes:
             return tyme
-        due = math.inf if self._breathe is None else self._breathe
+        due = self.usher.due if self._breathe is None else min(self._breathe, self.usher.due)
         for timer in self._timers:
             if timer.dues:
                 due = min(due, timer.due())
@@ -308,40 +308,9 @@ class Server(serving.BareServer):  # type: ignore[misc]
 
     def _hold_breath(self, error: OSError) -> None:
         """No descriptor or memory is left for a connection: wait a little, and make room if that is possible."""
-        if self.now >= self._quiet:
-            self._quiet = self.now + QUIET
-            logger.warning("no room for another connection: %s", error.strerror)
         self._stop_accepting()
         self._breathe = self.now + BREATH
-        self._make_room()
-
-    def _make_room(self) -> bool:
-        """Close a connection that waits for its peer, the longest waiting first; tell whether there was one.
-
-        One that is idle goes before one whose request, or the peer's taking of the reply, is under way; all
-        have a moment for it, or those that came together would push each other out unanswered.
-        """
-        return (
-            self._close_oldest(self.lingers, self.idles)
-            or (not self.bounds.idle_timeout and self._close_idle())
-            or self._close_oldest(self.halves, self.handshakes, self.begins, self.writes)
-        )
-
-    def _close_oldest(self, *timers: Deadlines[Steward]) -> bool:
-        for timer in timers:
-            found = timer.oldest()
-            if found is not None and found[1] <= self.now - GRACE:
-                found[0].close()
-                return True
-        return False
-
-    def _close_idle(self) -> bool:
-        """Where idle connections have no deadline: look for one."""
-        for _, steward in zip(range(SEARCH), self.stewards.values(), strict=False):
-            if steward.idle():
-                steward.close()
-                return True
-        return False
+        self.usher.lack(error)
 
     def turn_away(self, cs: Any) -> None:
         """Say that there are too many connections, as far as that needs no waiting, and close."""

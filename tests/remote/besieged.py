@@ -13,10 +13,18 @@ def cleared(site: Site) -> Iterator[Site]:
 
     def empty() -> bool:
         waits = (house.waits, house.leases, house.greetings, house.executions)
-        left = house.sessions or any(each.dues for each in waits) or house.lot.runs or house.resumes
-        return not left and not len(house._pool)
+        left = house.sessions or any(each.dues for each in waits) or house.lot.runs
+        return not left and not postponed(site) and not len(house._pool)
 
     site.until(empty, "nothing is left")
+
+
+def postponed(site: Site) -> int:
+    """How many connections go on in the next cycle with what has come; for `within`."""
+    lending = site.server.built.lending
+    assert lending is not None
+    servers = {lending.server, site.server.built.server}
+    return sum(len(server._resumes) for server in servers)
 
 
 def beside(site: Site) -> Iterator[Remote]:

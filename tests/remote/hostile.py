@@ -10,7 +10,7 @@ import msgpack
 from totohio.wire.framing import HEAD
 
 PRIME = 2**61 - 1  # what CPython hashes numbers by: all its multiples have the hash 0
-CODES = range(1, 13)  # of extension types
+CODES = range(1, 14)  # of extension types
 
 
 def pack(value: Any) -> bytes:
@@ -54,7 +54,7 @@ def _values() -> Iterator[tuple[str, bytes]]:
     for name, start in (("lists", b"\x91"), ("maps", b"\x81\x01"), ("long lists", b"\xdd\x00\x01\x00\x00")):
         yield f"100,000 {name} in each other", start * 100_000 + b"\xc0"
         yield f"1,000 {name} without an end", start * 1000
-    for code in (*CODES, 13, 127, -2, -128):
+    for code in (*CODES, 14, 127, -2, -128):
         if code == 11:
             continue  # any bytes are an integer
         yield f"extension {code} with a byte that means nothing", ext(code, b"\xc1")
@@ -92,10 +92,12 @@ def _values() -> Iterator[tuple[str, bytes]]:
     yield "an integer of 1,025 bytes", ext(11, b"x" * 1025)
     yield "a signalling NaN in a set", ext(4, b"\x91" + ext(10, b"sNaN"))
     yield "a set in a set", ext(4, b"\x91" + ext(4, b"\x90"))
-    for struct_ in (["Cat", {}], ["Point", {"x": "1"}], ["Point", {}], ["Point", {1: 1}], ["Point", [1, 2]]):
+    for struct_ in (["Point", {1: 1}], ["Point", [1, 2]], ["Point", {"x": 1}, 1], [1, {}], ["Point"]):
         yield f"the Struct {struct_}", ext(12, pack(struct_))
-    for stern in (["Stern", {"x": 1}], ["object", {}], ["__class__", {}], ["Point", {"x": 1}, 1]):
-        yield f"the Struct {stern}", ext(12, pack(stern))
+    for size in (0, 15, 17):
+        yield f"a UUID of {size} bytes", ext(13, b"x" * size)
+    for more in (b"[]", b"[../UTC]", b"[fold=2]", b"[fold=1][UTC]", b"]", b"[UTC]x"):
+        yield f"the datetime with {more!r}", ext(6, b"2024-01-01T00:00:00" + more)
     yield "a timestamp of 3 bytes", ext(-1, b"abc")
     yield "a timestamp of the year 292,277,026,596", ext(-1, b"\xff" * 4 + b"\x7f" + b"\xff" * 7)
     yield "a set whose items collide", ext(4, b"\xdd" + HEAD.pack(20_000) + b"".join(colliding(20_000)))
@@ -130,7 +132,22 @@ def _bodies() -> Iterator[tuple[str, bytes]]:
         yield f"the cancelling of {args!r}", pack({"o": "cancel", "a": args})
 
 
+def _spoilt() -> Iterator[tuple[str, bytes]]:
+    """What is well written and yet no value here, by what is wrong with it; its request is refused."""
+    for struct_ in (["Cat", {}], ["Point", {"x": "1"}], ["Point", {}], ["Stern", {"x": 1}], ["object", {}]):
+        yield f"the Struct {struct_}", ext(12, pack(struct_))
+    yield "a Struct with a name of 5,000 characters", ext(12, pack(["x" * 5000, {}]))
+    point = ext(12, pack(["Point", {"x": 1}]))
+    yield "a key that is a Struct, which has no hash", b"\x81" + point + b"\x01"
+    yield "an item of a set that is a Struct, which has no hash", ext(4, b"\x91" + point)
+    yield "a key that is a tuple with such a Struct", b"\x81" + ext(3, b"\x92\x01" + point) + b"\x01"
+    yield "a set of 100,001 numbers", ext(4, pack(list(range(100_001))))
+    keys = b"".join(pack(number) + b"\xc0" for number in range(100_001))
+    yield "a map with 100,001 numbers as keys", b"\xdf" + HEAD.pack(100_001) + keys
+
+
 VALUES = dict(_values())
+SPOILT = dict(_spoilt())
 BODIES = dict(_bodies())
 
 

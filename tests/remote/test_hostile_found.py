@@ -8,6 +8,7 @@ from typing import Any
 import msgpack
 import pytest
 
+from tests.remote.besieged import postponed
 from tests.remote.hostile import MORE, ext, pack
 from tests.remote.peers import Peer, packed
 from tests.remote.rogues import Rogue, welcoming
@@ -89,7 +90,7 @@ def test_a_session_that_floods_has_one_slice_a_cycle(site: Site) -> None:
         sender.start()
         most = backlog = 0
         while thread.is_alive():
-            most = max(most, site.within(lambda: len(site.house.resumes)))
+            most = max(most, site.within(lambda: postponed(site)))
             found = site.within(lambda: [len(each._framer._received) for each in site.house.sessions])
             backlog = max(backlog, *found)
         sender.join()

@@ -1,6 +1,7 @@
 """Lending as tyme passes: clients and servers that say nothing, and statements without end."""
 
 from tests.remote.support import Dialer, empty, enrol, grant, house_of, lending
+from totohio import TotoException
 from totohio.remote import DisconnectedError
 from totohio.sim import World, sim
 from totohio.sim.worlding import Script
@@ -90,6 +91,27 @@ def test_statements_that_take_too_long_end_the_session(world: World) -> None:
         return (yield other.doer.remote.add(1, 2))
 
     assert other.run(still()) == 3
+
+
+@sim(seeds=10, faults="sunny")
+def test_a_thread_that_waits_for_a_callback_is_free_when_its_call_has_taken_too_long(world: World) -> None:
+    server = lending(world)
+    enrol(world, server)
+    dialer = Dialer(world, server)
+
+    def never() -> Script:
+        yield 1000.0
+
+    def script() -> Script:
+        yield dialer.doer.ready
+        try:
+            yield dialer.doer.remote.apply_in_thread(never)
+        except TotoException as error:
+            return error.code
+
+    assert dialer.run(script(), within=100.0) == 1014
+    world.run(1.0)
+    assert len(house_of(server)._pool) == 0
 
 
 @sim(seeds=5, faults="sunny")

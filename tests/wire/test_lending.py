@@ -146,9 +146,14 @@ def test_a_struct_is_made_of_what_its_fields_may_be_alone() -> None:
         return msgpack.packb({"v": msgpack.ExtType(12, msgpack.packb(list(payload)))})
 
     assert end.codec.unpack(struct("Inner", {"n": 1})) == {"v": Inner(1)}
-    for payload in (("Inner", {"n": "1"}), ("Inner", {}), ("Outer", {}), ("Inner",), ("Inner", [1]), (1, 2)):
+    for payload in (("Inner",), ("Inner", [1]), (1, 2), ("Inner", {1: 2})):
         with pytest.raises(LendingError):
             end.codec.unpack(struct(*payload))
+    for payload in (("Inner", {"n": "1"}), ("Inner", {}), ("Outer", {})):
+        assert end.codec.unpack(struct(*payload)) == {"v": None}
+        assert type(end.codec.wrong) is LendingError
+    assert end.codec.unpack(struct("Inner", {"n": 1}))
+    assert end.codec.wrong is None
 
 
 def test_two_structs_of_one_name_cannot_be_told_apart() -> None:
@@ -183,6 +188,25 @@ def test_what_is_nested_too_deep_or_holds_itself_cannot_be_sent() -> None:
             end.codec.pack({"v": value})
         assert end.there_and_back(1) == 1  # nothing of it is left
     assert end.there_and_back(deep(tuple, DEPTH - 1)) == deep(tuple, DEPTH - 1)
+
+
+def test_what_is_nested_in_both_ways_takes_no_more_stack_than_there_is() -> None:
+    end = End()
+
+    def mixed(*depths: int) -> Any:
+        value: Any = None
+        for depth in reversed(depths):
+            for _ in range(depth):
+                value = [value]
+            value = (value,)
+        return value
+
+    most = [1000] * 4 + [60] * (DEPTH - 5)
+    assert end.codec.unpack(end.codec.pack({"v": mixed(*most)})).keys() == {"v"}
+    value = mixed(*[900] * (DEPTH - 5))  # packed by recursion: more than 8 MiB of stack, and the process would be gone
+    with pytest.raises(LendingError, match="cannot be sent: it is nested"):
+        end.codec.pack({"v": value})
+    assert end.there_and_back(1) == 1
 
 
 @pytest.mark.parametrize("value", ["\ud800", 1 << (8 * INTEGER_SIZE), {"\ud800": 1}, [b"x", ("\udfff",)]], ids=repr)

@@ -2,12 +2,12 @@
 
 import importlib
 import math
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
+from totohio.app.allotting import Allotter, current
 from totohio.app.conveying import Connection, LendingSteward
 from totohio.app.dispatching import Dispatcher
 from totohio.app.gating import Gatekeeper
@@ -99,11 +99,12 @@ class LendingHouse:
         self.max_sessions = settings.remote_max_sessions
         self.sessions: dict[RemoteSession, None] = {}
         self.retiring = False
-        self.resumes: deque[Any] = deque()
         self._minter = environment.minter
         self._threads = environment.threads
-        self._pool = self._threads.pool("remote", settings.remote_threads)
-        self._statements = self._threads.pool("statements", settings.remote_threads)
+        count = settings.remote_threads
+        self._pool = Allotter(self._threads.pool("remote", count), count)
+        pool, drop = self._threads.pool("statements", count), self.executions.drop
+        self._statements = Allotter(pool, count, began=self._executed, ended=drop)
         self._here, self._post = dispatcher.here, dispatcher.post
         self._unavailable, self._report = dispatcher.unavailable, dispatcher.report
         self._log, self.timed, self._clock = dispatcher.log, dispatcher.timed, environment.clock
@@ -159,31 +160,59 @@ class LendingHouse:
         session.notify("end", str(error))
         session.end(error)
 
-    def offload(self, function: Callable[..., Any], /, *args: Any, **kw: Any) -> Future[Any]:
-        """Call a function in a worker thread."""
-        return self._pool.submit(function, *args, **kw)
+    def offload(self, session: RemoteSession, function: Callable[..., Any], /, *args: Any, **kw: Any) -> Future[Any]:
+        """Call a function in a worker thread of a session's share."""
+        return self._pool.submit(session, function, *args, **kw)
 
     def statements(self, session: RemoteSession, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
         """Have a thread carry statements out; a session whose statements take too long is ended."""
-        future = self._statements.submit(function, *args)
+        return self._statements.submit(session, function, *args)
+
+    def _executed(self, session: RemoteSession) -> None:
         self.executions.set(session, self.lot.tyme)
-        future.add_done_callback(lambda _: self.executions.drop(session))
-        return future
+
+    def give_up(self, future: Any) -> None:
+        """Do without what a thread would have brought; nothing happens when it is no thread's."""
+        if isinstance(future, Future):
+            self._pool.give_up(future)
+            self._statements.give_up(future)
+
+    def held(self, session: RemoteSession) -> int:
+        """Tell how many threads still do what a session has given up."""
+        return self._pool.held(session) + self._statements.held(session)
 
     def wait(self, future: Future[Any], ask: Callable[[], None]) -> Any:
         """Have something asked in the cycle, and wait for the answer where the caller stands.
 
+        The Future is cancelled when nobody waits for it any more.
+
         Raises:
-            DisconnectedError: No answer comes.
+            DisconnectedError: No answer comes, or nobody wants what the thread does any more.
         """
         if self._here():
-            ask()
-            if not future.done() and not self.fibers.pausable():
-                raise RuntimeError("a callback cannot be waited for here: yield what its later() gives")
-            return self.fibers.wait(future)
-        self._post(ask)
-        if not self._threads.wait(future, PATIENCE):
-            raise DisconnectedError("the client did not answer in time")
+            try:
+                ask()
+                if not future.done() and not self.fibers.pausable():
+                    raise RuntimeError("a callback cannot be waited for here: yield what its later() gives")
+                return self.fibers.wait(future)
+            finally:
+                future.cancel()
+        task = current()
+        if task is not None:
+            task.waits.add(future)  # before it is asked whether it was given up, as whoever does that looks afterwards
+        try:
+            if task is not None and task.given_up:
+                future.cancel()
+            else:
+                self._post(ask)
+            if not self._threads.wait(future, PATIENCE):
+                self._post(future.cancel)
+                raise DisconnectedError("the client did not answer in time")
+        finally:
+            if task is not None:
+                task.waits.discard(future)
+        if future.cancelled():
+            raise DisconnectedError("the call was given up, or took too long")
         return future.result()
 
     def told(self, session: RemoteSession, error: BaseException) -> BaseException:
@@ -232,8 +261,6 @@ class LendingHouse:
 
     def due(self, tyme: float) -> float:
         """The tyme at which something has to be done."""
-        if self.resumes:
-            return tyme
         due = math.inf
         for each in self._deadlines:
             if each.dues:
@@ -241,9 +268,7 @@ class LendingHouse:
         return due
 
     def service(self, tyme: float) -> None:
-        """Go on with what was cut short, and end what takes too long."""
-        for _ in range(len(self.resumes)):
-            self.resumes.popleft().resume()
+        """End what takes too long."""
         if self.waits.due() <= tyme:
             for session, number in self.waits.take(tyme, EXPIRIES):
                 session.expire(number)

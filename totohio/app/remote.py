@@ -82,7 +82,12 @@ class Remote:
         10_000, REMOTE, "How many objects may be lent to a session.", unit="objects", least=1, most=MOST
     )
     remote_max_calls: int = option(
-        1000, REMOTE, "How many calls of a session may be under way.", unit="calls", least=1, most=MOST
+        1000,
+        REMOTE,
+        "How many calls of a session may be under way, with those that were given up and still have a thread.",
+        unit="calls",
+        least=1,
+        most=MOST,
     )
     remote_max_sessions: int = option(
         10_000,
@@ -101,5 +106,11 @@ class Remote:
         most=MOST,
     )
     remote_threads: int = option(
-        8, REMOTE, "How many worker threads call what is lent with thread=True.", unit="threads", least=1, most=1000
+        8,
+        REMOTE,
+        "How many worker threads call what is lent with thread=True; a session has at most half of them, rounded up, "
+        "and all sessions of a user have all but one.",
+        unit="threads",
+        least=1,
+        most=1000,
     )

@@ -9,7 +9,9 @@ Of a class that is marked, itself and not as what it is made of, the static and 
 marked; of any other class nothing. What its metaclass has is never reached.
 """
 
+import collections
 import inspect
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import BuiltinFunctionType, FunctionType, GeneratorType, MethodType, ModuleType
@@ -24,8 +26,20 @@ T = TypeVar("T")
 
 MARK = "_totohio_lent"  # the attribute of a class or function that is lent
 METHOD, VALUE = "method", "value"  # what a borrower sees behind a name
-_ITERABLE: tuple[Iterable[Any], ...] = ((), [], {}, {}.values(), {}.items(), set(), "", b"", range(0))
-ITERATORS: tuple[type, ...] = (GeneratorType, *(type(iter(each)) for each in _ITERABLE))
+_DICTS: tuple[dict[Any, Any], ...] = ({}, collections.OrderedDict())
+VIEWS = frozenset(type(view) for each in _DICTS for view in (each.keys(), each.values(), each.items()))
+_SEQUENCES: tuple[Any, ...] = ([], range(0), range(2**70), collections.deque(), *_DICTS, *({}.values(), {}.items()))
+_ITERABLES: tuple[Any, ...] = (*_SEQUENCES, (), set(), "", "\u00e4", b"", bytearray(), memoryview(b""))
+ITERATORS = frozenset(
+    (
+        GeneratorType,
+        *(map, zip, enumerate, filter, reversed),
+        *(each for each in vars(itertools).values() if isinstance(each, type) and issubclass(each, Iterator)),
+        *(type(iter(each)) for each in _ITERABLES),
+        *(type(reversed(each)) for each in _SEQUENCES),
+        type(iter(int, 0)),  # of a function, as those of `re` are
+    )
+)  # Python's own, which do nothing but give their next items
 SINGULAR = (ModuleType, FunctionType, BuiltinFunctionType, MethodType, type)  # of which each is described by itself
 LONGEST_HELP = 4096  # characters of a docstring that are told
 
@@ -72,7 +86,7 @@ def lend(
 
     Raises:
         ValueError: A name begins with an underscore.
-        TypeError: It can carry no mark, or is a property that asks for a role.
+        TypeError: It can carry no mark, or is a property that asks for a role or a thread.
     """
     writable = frozenset(settable)
     mark = Lent(thread=thread, attributes=frozenset(attributes) | writable, settable=writable)
@@ -86,6 +100,8 @@ def lend(
             holder = target.fget
             if marks(holder).roles:
                 raise TypeError(f"{target!r} is read by whoever has the object: lend a method that asks for the role")
+            if thread:
+                raise TypeError(f"{target!r} is read in the cycle: lend a method that is called in a worker thread")
         elif isinstance(target, (staticmethod, classmethod)):
             holder = target.__func__
         try:
@@ -123,16 +139,18 @@ class Exposure:
         names: METHOD or VALUE by name.
         operators: The special methods that are lent, by name: those that are marked.
         settable: The attributes that can be set.
-        iterates: Its objects can be iterated though nothing is marked, since they are no more than iterators.
+        roles: What a user needs for one of these operators or another.
+        iterates: The special methods that are lent though nothing is marked, since its objects are for nothing but
+            being iterated over.
         classes: Its objects are classes: each has names of its own.
     """
 
-    __slots__ = ("classes", "iterates", "names", "operators", "settable")
+    __slots__ = ("classes", "iterates", "names", "operators", "roles", "settable")
 
     def __init__(self, kind: type) -> None:
         self.names: dict[str, str] = {}
         self.operators: dict[str, Lent] = {}
-        self.iterates = issubclass(kind, ITERATORS)
+        self.iterates = _ITERATOR if kind in ITERATORS else _VIEW if kind in VIEWS else frozenset()
         self.classes = issubclass(kind, type)
         settable: set[str] = set()
         for base in () if self.classes else reversed(kind.__mro__):
@@ -147,11 +165,12 @@ class Exposure:
                         self.operators[name] = found
                     else:
                         self.operators.pop(name, None)
-                elif found is not None and not (isinstance(member, property) and found.roles):
+                elif found is not None and not (isinstance(member, property) and (found.roles or found.thread)):
                     self.names[name] = VALUE if isinstance(member, property) else METHOD
                 elif name in self.names and name not in getattr(mark, "attributes", ()):
                     del self.names[name]  # it was overridden by something that is not lent
         self.settable = frozenset(settable & self.names.keys())
+        self.roles = frozenset(role for mark in self.operators.values() for role in mark.roles)
 
 
 class Exposures:
@@ -232,6 +251,14 @@ class Exposures:
             raise ForbiddenError(f"{name_of(target)} cannot be called")
         return mark
 
+    def roles(self, target: Any) -> Iterable[str]:
+        """Give what a user has to be to call something, or to use the operators of an object.
+
+        A function asks for its roles whether or not it is lent, since what is lent may call what it is handed.
+        """
+        function: Any = target if isinstance(target, SINGULAR) else None
+        return self.of(type(target)).roles if function is None else marks(function).roles
+
     def operator(self, target: Any, name: str) -> Lent:
         """Give how an operator may be used on something.
 
@@ -240,7 +267,7 @@ class Exposures:
         """
         exposure = self.of(type(target))
         mark = exposure.operators.get(name)
-        if mark is None and exposure.iterates and name in ("__iter__", "__next__"):
+        if mark is None and name in exposure.iterates:
             mark = PLAIN
         if mark is None:
             raise ForbiddenError(f"{name_of(target)} lends no {name.strip('_')}")
@@ -259,9 +286,7 @@ class Exposures:
 
     def _described(self, target: Any) -> dict[str, Any]:
         exposure = self.of(type(target))
-        operators = sorted(exposure.operators)
-        if exposure.iterates:
-            operators = sorted({*operators, "__iter__", "__next__"})
+        operators = sorted({*exposure.operators, *exposure.iterates})
         found: dict[str, Any] = {"name": name_of(target), "names": dict(self.names(target)), "operators": operators}
         try:
             self.callable(target)
@@ -279,6 +304,7 @@ class Exposures:
 
 
 PLAIN = Lent()
+_ITERATOR, _VIEW = frozenset(("__iter__", "__next__")), frozenset(("__iter__",))
 
 
 def _member(kind: type, name: str) -> "staticmethod[..., Any] | classmethod[Any, ..., Any] | None":

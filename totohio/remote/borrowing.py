@@ -7,10 +7,12 @@ import msgspec
 
 from totohio.core.lending import ForbiddenError
 from totohio.remote.conversing import Conversation, DisconnectedError
-from totohio.remote.proxies import Proxy
+from totohio.remote.describing import instead
+from totohio.remote.proxies import Method, Proxy
 from totohio.wire.lending import LendingError
 
-CALLBACKS = 10_000  # callables that are lent to a server at most, and objects that are borrowed
+REFERENCES = 10_000  # objects that may be lent in each direction, where the server does not say another number
+MOST_REFERENCES = 1_000_000  # whatever it says
 LONGEST_REASON = 200  # characters of why a server has ended a session
 
 
@@ -31,6 +33,13 @@ class Performer(Protocol):
     def dropped(self, number: int) -> None:
         """Nobody uses an object any more."""
 
+    def check(self) -> None:
+        """See that it is not over.
+
+        Raises:
+            DisconnectedError: It is.
+        """
+
 
 class Borrower(Conversation):
     """The client's end."""
@@ -43,8 +52,16 @@ class Borrower(Conversation):
         structs: Iterable[type[msgspec.Struct]] = (),
         errors: Iterable[type[BaseException]] = (),
     ) -> None:
-        super().__init__(send=send, limit=CALLBACKS, structs=structs, errors=errors)
+        super().__init__(send=send, limit=REFERENCES, structs=structs, errors=errors)
         self._performer = performer
+
+    def greeted(self, greeting: Any) -> None:
+        """Read what the server takes in its greeting, so that nothing is sent that would end the session."""
+        size, count = map(greeting.get, ("max_frame", "max_references")) if type(greeting) is dict else (None, None)
+        if type(size) is int and 0 < size < self.max_frame:
+            self.max_frame = size
+        if type(count) is int and count > 0:
+            self._limit = self.table.limit = min(count, MOST_REFERENCES)
 
     def requested(self, message: dict[str, Any]) -> None:
         """The server calls a callable of ours.
@@ -59,7 +76,10 @@ class Borrower(Conversation):
             if message.get("o") != "call":
                 raise ForbiddenError("a client lends callables alone")
             callback = self.table.find(message.get("t"))
-            result = callback(*(message.get("a") or ()), **(message.get("k") or {}))
+            args = message.get("a") or ()
+            if isinstance(args, LendingError):
+                raise args
+            result = callback(*args, **(message.get("k") or {}))
         except BaseException as error:
             self.refuse(number, error)
             if isinstance(error, Exception):
@@ -88,13 +108,20 @@ class Borrower(Conversation):
         return value._number if type(value) is Proxy and value._performer is self._performer else None
 
     def describe(self, value: Any) -> tuple[Any, Callable[[], Any]]:
-        """Say what a callable is.
+        """Say what a callable is; a proxy of another session is one as long as that is open.
 
         Raises:
+            DisconnectedError: It is what another session was lent, which is over: nobody could call it.
             LendingError: It is none, and no value either.
         """
+        owner = value._owner if type(value) is Method else value
+        if type(owner) is Proxy:
+            owner._performer.check()
+            if owner is value and not owner._calls:
+                raise LendingError(f"{value!r} cannot be sent: another session has it, and it cannot be called")
         if not callable(value):
-            raise LendingError(f"a {type(value).__name__} cannot be sent: it is neither a value nor callable")
+            kind = type(value).__name__
+            raise LendingError(instead(value) or f"a {kind} cannot be sent: it is neither a value nor callable")
         return None, lambda: {"name": getattr(value, "__qualname__", type(value).__qualname__)[:100]}
 
     def stand_in(self, number: int, description: Any) -> Proxy:

@@ -181,6 +181,15 @@ class Remote:
         """Nobody uses an object any more; the server is told with what is sent next."""
         self._borrower.dropped(number)
 
+    def check(self) -> None:
+        """See that it is not over.
+
+        Raises:
+            DisconnectedError: It is.
+        """
+        if self._borrower.closed is not None:
+            raise DisconnectedError(f"the session that it belongs to is over: {self._borrower.closed}")
+
     # ------------------------------------------------------------ the rest
 
     def _ask(self, operation: str, target: Any, args: Any, kw: Any) -> Future[Any]:
@@ -251,6 +260,7 @@ class Remote:
 
     def _log_in(self, user_id: str, password: str) -> None:
         greeting = self.perform("hello", None, [VERSION])
+        self._borrower.greeted(greeting)
         nonce = Minter().draw(NONCE)
         challenge = self.perform("challenge", None, [user_id, nonce])
         ours, theirs = answer(challenge, password, transcript(user_id, greeted(greeting), nonce))
@@ -258,6 +268,7 @@ class Remote:
 
     def _present(self, session_id: str, key: str) -> None:
         greeting = self.perform("hello", None, [VERSION])
+        self._borrower.greeted(greeting)
         self._enter(self.perform("present", None, [session_id, session_mac(key, greeted(greeting))]), None)
 
     def _enter(self, welcome: Any, proof: bytes | None) -> None:

@@ -25,7 +25,9 @@ def greet(session: "RemoteSession", house: House, operation: Any, args: list[Any
         case "hello", [int(version)]:
             if version != VERSION:
                 raise LendingError(f"version {version} is not spoken here, but {VERSION}")
-            return {"version": VERSION, "nonce": session.nonce, "max_frame": house.policy.max_frame}
+            policy = house.policy
+            limits = {"max_frame": policy.max_frame, "max_references": policy.max_references}
+            return {"version": VERSION, "nonce": session.nonce, **limits}
         case "challenge", [user_id, nonce]:
             return call(gate.challenge, session, user_id, nonce)
         case "prove", [proof]:

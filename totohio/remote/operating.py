@@ -1,17 +1,19 @@
 """What a borrower can have done with objects that are lent: each operation by its name on the wire."""
 
+import inspect
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from types import FunctionType, GeneratorType, MethodType
 from typing import Any
 
-from totohio.core.lending import Exposures, ForbiddenError, Lent, lend, name_of
+from totohio.core.lending import ITERATORS, PLAIN, Exposures, ForbiddenError, Lent, name_of
+from totohio.remote.iterating import Batch, Cursor
 from totohio.remote.table import NotLentError
 from totohio.wire.lending import LendingError
 
 LONGEST_WORD = 50  # characters of a name in a log
 LONGEST_PATH = 16  # names that lead from an object to what is meant
-BATCH = 100  # items of an iterator that are sent at once, at most
+REMEMBERED = 64  # iterators of a session of which something is left that has to come first
 
 # By operation: the special method that has to be lent, and what uses it.
 OPERATORS: dict[str, tuple[str, Callable[..., Any]]] = {
@@ -33,35 +35,6 @@ def _raised(error: Any) -> tuple[Any, Any, None]:
     return (None, None, None) if error is None else (type(error), error, None)
 
 
-class Cursor:
-    """An iterator that is lent, of whatever class.
-
-    Attributes:
-        mark: How what it iterates over is lent.
-    """
-
-    __slots__ = ("_iterator", "mark")
-
-    def __init__(self, iterator: Iterator[Any], mark: Lent) -> None:
-        self._iterator = iterator
-        self.mark = mark
-
-    def take(self, count: Any) -> list[Any]:
-        """Give the next items, at most so many, and whether these were the last: ``[items, over]``."""
-        if type(count) is not int or not 0 < count <= BATCH:
-            raise ValueError(f"between 1 and {BATCH} items can be had at once")
-        items: list[Any] = []
-        for item in self._iterator:
-            items.append(item)
-            if len(items) == count:
-                return [items, False]
-        return [items, True]
-
-    @lend
-    def __next__(self) -> Any:
-        return next(self._iterator)
-
-
 class Operations:
     """Carries out operations on what is lent in one session.
 
@@ -71,7 +44,13 @@ class Operations:
     """
 
     def __init__(
-        self, *, exposures: Exposures, namespace: dict[str, Any], find: Callable[[Any], Any], run: "Run"
+        self,
+        *,
+        exposures: Exposures,
+        namespace: dict[str, Any],
+        find: Callable[[Any], Any],
+        run: "Run",
+        now: Callable[[], float],
     ) -> None:
         """Set it up.
 
@@ -80,12 +59,15 @@ class Operations:
             namespace: What is found by name.
             find: Gives the object that is lent under a number.
             run: Calls a function, in the cycle or in a thread.
+            now: Gives the seconds of a clock that never steps.
         """
         self.exposures = exposures
         self.namespace = namespace
         self.free: set[str] = set()
         self._find = find
         self._run = run
+        self._now = now
+        self._rests: dict[int, Cursor] = {}  # by the identity of an iterator that was lent as it is
         self.by_name: dict[Any, Callable[[Any, list[Any], dict[str, Any]], Any]] = {
             "call": self.call,
             "get": self.get,
@@ -105,15 +87,20 @@ class Operations:
             NotLentError: Nothing is lent under the number.
             LendingError: It is no target.
         """
+        return self._resolve(target)[1]
+
+    def _resolve(self, target: Any) -> tuple[Any, Any]:
+        """Give whose attribute a target is, or None, and what it means."""
         if type(target) is int:
-            return self._find(target)
+            return None, self._find(target)
         if type(target) is not list or not 1 < len(target) <= LONGEST_PATH:
             raise LendingError("a target is a number, or a list of one and names")
         root, first, *names = target
-        found = self.named(first) if root is None else self.exposures.get(self._find(root), first)
+        owner = None if root is None else self._find(root)
+        found = self.named(first) if root is None else self.exposures.get(owner, first)
         for name in names:
-            found = self.exposures.get(found, name)
-        return found
+            owner, found = found, self.exposures.get(found, name)
+        return owner, found
 
     def named(self, name: Any) -> Any:
         """Give what the session finds by a name.
@@ -127,7 +114,12 @@ class Operations:
 
     def own(self, target: Any) -> bool:
         """Tell whether the session has made something itself, and has it by a name."""
-        return callable(target) and any(self.namespace.get(name) is target for name in self.free)
+        names = tuple(self.free)  # statements of the session's may add to them meanwhile
+        return callable(target) and any(self.namespace.get(name) is target for name in names)
+
+    def roles(self, target: Any) -> Iterable[str]:
+        """Give what a user has to be to hand something over, since who is handed it may call or use it."""
+        return target.mark.roles if type(target) is Cursor else self.exposures.roles(target)
 
     # ------------------------------------------------------------ operations
 
@@ -135,11 +127,18 @@ class Operations:
         """Call something that is lent."""
         function = self.resolve(target)
         mark = OWN if self.free and self.own(function) else self.exposures.callable(function)
-        return self._run(mark, _called, [mark, function, *args], kw)
+        return self._run(mark, _called, [mark, None, function, *args], kw)
 
     def get(self, target: Any, args: list[Any], kw: dict[str, Any]) -> Any:
         """Give the value of an attribute, or of a name of the session."""
-        return self.resolve(target)
+        owner, found = self._resolve(target)
+        if type(found) is not GeneratorType:
+            return found
+        name = target[-1] if type(target) is list else ""
+        member = inspect.getattr_static(type(owner), name, None) if owner is not None else None
+        if isinstance(member, property) and _generates(member.fget, found):
+            return found
+        return Cursor(found, OWN if owner is None and name in self.free else PLAIN)
 
     def set(self, target: Any, args: list[Any], kw: dict[str, Any]) -> None:
         """Set an attribute."""
@@ -156,19 +155,35 @@ class Operations:
         if type(found) is Cursor:
             return found
         mark = self.exposures.operator(found, "__iter__")
-        return Cursor(iter(found), mark)
+        return self._run(mark, _iterated, [found, mark], {})
 
     def next(self, target: Any, args: list[Any], kw: dict[str, Any]) -> Any:
-        """Give the next items of an iterator: ``[items, over]``."""
+        """Give the next items of an iterator, a Batch."""
         found = self.resolve(target)
         (count,) = args
-        cursor = found if type(found) is Cursor else Cursor(found, self.exposures.operator(found, "__next__"))
-        return self._run(cursor.mark, cursor.take, [count], {})
+        if type(found) is Cursor:
+            return self._run(found.mark, found.gather, [count, self._now], {})
+        mark = self.exposures.operator(found, "__next__")
+        cursor = self._rests.get(id(found)) or Cursor(found, mark)
+        while len(self._rests) > REMEMBERED:
+            del self._rests[next(iter(self._rests))]
+        return self._run(mark, self._gather, [cursor, count], {})
+
+    def _gather(self, cursor: Cursor, count: Any) -> Batch:
+        batch = cursor.gather(count, self._now)
+        self._rests[id(cursor.iterator)] = cursor
+        return batch
+
+    def delivered(self, batch: Batch) -> None:
+        """Go on when a Batch was sent, or could not be."""
+        if not batch.cursor.rests():
+            self._rests.pop(id(batch.cursor.iterator), None)
 
     def dir(self, target: Any, args: list[Any], kw: dict[str, Any]) -> list[str]:
         """Give the names that can be reached of something, or those of the session."""
         if target is None:
-            return sorted(name for name in self.namespace if not name.startswith("_"))
+            names = list(self.namespace)  # statements of the session's may add to them meanwhile
+            return sorted(name for name in names if not name.startswith("_"))
         return sorted(self.exposures.names(self.resolve(target)))
 
     def help(self, target: Any, args: list[Any], kw: dict[str, Any]) -> str:
@@ -179,7 +194,7 @@ class Operations:
         def operate(target: Any, args: list[Any], kw: dict[str, Any]) -> Any:
             found = self.resolve(target)
             mark = self.exposures.operator(found, special)
-            return self._run(mark, function, [found, *args], {})
+            return self._run(mark, _called, [mark, getattr(type(found), special, None), function, found, *args], {})
 
         return operate
 
@@ -188,12 +203,27 @@ Run = Callable[[Lent, Callable[..., Any], list[Any], dict[str, Any]], Any]
 OWN = Lent(thread=True)  # how a session's own functions are called: nobody knows what they do
 
 
-def _called(mark: Lent, function: Callable[..., Any], /, *args: Any, **kw: Any) -> Any:
-    """Call a function; a generator that it gives, and is not itself, is something to be iterated over."""
+def _called(mark: Lent, method: Any, function: Callable[..., Any], /, *args: Any, **kw: Any) -> Any:
+    """Call a function; what it gives to be iterated over is asked for items as the function may be called.
+
+    Args:
+        mark: How the function is lent.
+        method: What carries out the call when the function only leads there.
+        function: The function.
+        args: Its arguments.
+        kw: Those that are named.
+    """
     result = function(*args, **kw)
-    if type(result) is GeneratorType and not _generates(function, result):
-        return Cursor(result, mark)
-    return result
+    kind = type(result)
+    if kind is GeneratorType:
+        asked = mark.thread or not _generates(method or function, result)
+    else:
+        asked = kind in ITERATORS and (mark.thread or bool(mark.roles))
+    return Cursor(result, mark) if asked else result
+
+
+def _iterated(target: Any, mark: Lent) -> Cursor:
+    return Cursor(iter(target), mark)
 
 
 def _generates(function: Any, result: "GeneratorType[Any, Any, Any]") -> bool:

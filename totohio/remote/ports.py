@@ -72,14 +72,20 @@ class House(Protocol):
     timed: bool
     waits: "Deadlines[tuple[RemoteSession, int]]"
 
-    def offload(self, function: Callable[..., Any], /, *args: Any, **kw: Any) -> Future[Any]:
-        """Call a function in a worker thread."""
+    def offload(self, session: "RemoteSession", function: Callable[..., Any], /, *args: Any, **kw: Any) -> Future[Any]:
+        """Call a function in a worker thread of a session's share."""
+
+    def give_up(self, future: Any) -> None:
+        """Do without what a thread would have brought; nothing happens when it is no thread's."""
+
+    def held(self, session: "RemoteSession") -> int:
+        """Tell how many threads still do what a session has given up."""
 
     def statements(self, session: "RemoteSession", function: Callable[..., Any], /, *args: Any) -> Future[Any]:
         """Call a function in a worker thread of those that are for statements alone; end a session that takes long."""
 
     def wait(self, future: Future[Any], ask: Callable[[], None]) -> Any:
-        """Have ``ask`` called in the cycle, and wait for a Future where the caller stands."""
+        """Have ``ask`` called in the cycle, and wait for a Future where the caller stands; cancel it if that ends."""
 
     def describe(self, value: Any) -> tuple[Any, Callable[[], Any]]:
         """Say what an object is: a key for those of its kind, None for one of its own, and what makes the words."""

@@ -1,6 +1,7 @@
 """Exceptions that cross a connection: as themselves where both ends know the class, else as a `RemoteError`."""
 
 import builtins
+import os
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,10 @@ from totohio.wire.lending import LendingError
 LONGEST_TEXT = 4096  # characters of a message
 LONGEST_TRACEBACK = 65536  # and of a traceback, of which the end is kept
 PLAIN = frozenset((type(None), bool, int, float, str, bytes))  # types of arguments that go along
+
+
+class DisconnectedError(TotohioError, ConnectionError):
+    """The connection is over; what was borrowed over it is no more."""
 
 
 class RemoteError(TotohioError):
@@ -31,9 +36,11 @@ class RemoteError(TotohioError):
 BUILTIN: dict[str, type[BaseException]] = {
     name: kind for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, Exception)
 }
+SYSTEM = frozenset(kind for kind in BUILTIN.values() if issubclass(kind, OSError))
 OURS: dict[str, type[BaseException]] = {
-    kind.__name__: kind for kind in (ForbiddenError, NotLentError, TableFullError, LendingError)
+    kind.__name__: kind for kind in (ForbiddenError, NotLentError, TableFullError, LendingError, DisconnectedError)
 }
+WHERE = "builtins."  # before the names of those of Python's that share them with others
 
 
 def describe_error(error: BaseException, known: Mapping[str, type[BaseException]]) -> list[Any]:
@@ -43,10 +50,7 @@ def describe_error(error: BaseException, known: Mapping[str, type[BaseException]
         error: The exception.
         known: The classes that are registered.
     """
-    kind = type(error)
-    name = kind.__name__
-    if name in known and known[name] is not kind:
-        name = kind.__qualname__
+    name = _name(type(error), known)
     try:
         text = _sendable(str(error)[:LONGEST_TEXT])
         lines = _sendable("".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:])
@@ -54,8 +58,32 @@ def describe_error(error: BaseException, known: Mapping[str, type[BaseException]
         text, lines = "", ""
     if isinstance(error, TotoException):
         return ["TotoException", text, lines, [error.value if _plain(error.value) else text], _code(error)]
-    args = list(error.args) if all(map(_plain, error.args)) else None
-    return [name, text, lines, args, None]
+    args = _arguments(error)
+    return [name, text, lines, args if all(map(_plain, args)) else None, None]
+
+
+def _name(kind: type[BaseException], known: Mapping[str, type[BaseException]]) -> str:
+    """Give what a class is called, by which nobody can take it for another."""
+    name = kind.__name__
+    meant = known.get(name) or OURS.get(name) or BUILTIN.get(name) or kind
+    return name if meant is kind else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _arguments(error: BaseException) -> list[Any]:
+    """Give the arguments of which such an exception is made; an OSError keeps but the first two of its."""
+    args = list(error.args)
+    made = getattr(type(error).__init__, "__objclass__", None)  # what takes the arguments; a function has none
+    if not isinstance(error, OSError) or made not in SYSTEM or len(args) != 2:
+        return args
+    if error.filename is not None:
+        args.append(_path(error.filename))
+        if error.filename2 is not None:
+            args += [None, _path(error.filename2)]
+    return args
+
+
+def _path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _code(error: TotoException) -> int | str:
@@ -104,7 +132,7 @@ def _made(
         args = [message]
     if code is not None:
         return TotoException(code, args[0] if args else message)
-    kind = known.get(name) or OURS.get(name) or BUILTIN.get(name)
+    kind = known.get(name) or OURS.get(name) or BUILTIN.get(name.removeprefix(WHERE))
     if kind is not None and not (issubclass(kind, UnicodeError) and any(map(_negative, args))):
         try:
             error = kind(*args)

@@ -10,13 +10,12 @@ Its methods have the names that SPIRO's session had.
 import functools
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from totohio.base.errors import (
     ERROR_FORBIDDEN,
     ERROR_SERVER,
-    ERROR_TIMED_OUT,
     ERROR_TOO_MANY_REQUESTS,
     TotoException,
 )
@@ -25,10 +24,13 @@ from totohio.core.invoking import DEFERRED
 from totohio.core.lending import ForbiddenError, Lent
 from totohio.core.limiting import Allowance
 from totohio.remote.callbacks import Callback
-from totohio.remote.conversing import Conversation, DisconnectedError
+from totohio.remote.conversing import YOURS, Conversation, DisconnectedError
+from totohio.remote.describing import check_reachable
 from totohio.remote.greeting import greet
+from totohio.remote.iterating import Batch
 from totohio.remote.operating import Operations, title
 from totohio.remote.ports import Carrier, House
+from totohio.remote.tracking import Calls
 from totohio.wire.framing import Framer, FramingError
 from totohio.wire.lending import LendingError
 
@@ -78,12 +80,17 @@ class RemoteSession(Conversation):
         self._carrier = carrier
         self._framer = Framer(GREETING_SIZE) if framed else None
         self._messages: deque[bytes] = deque()
-        self._notes: dict[int, tuple[str, float]] = {}  # by the client's number: what is logged when it is done
         self._greetings = 0  # requests before it was known who asks
-        self._calls: dict[int, Any] = {}  # by the client's number: what makes the reply
+        self._calls = Calls(self, house)
+        self._missing: dict[str, None] = {}  # roles that it has not, and that what the message refers to asks for
         self._allowance = Allowance(policy.rate, self.tyme)
-        names, find = self.namespace, self.table.find
-        self._operations = Operations(exposures=house.exposures, namespace=names, find=find, run=self._run)
+        self._operations = Operations(
+            exposures=house.exposures,
+            namespace=self.namespace,
+            find=self.table.find,
+            run=self._run,
+            now=house.monotonic,
+        )
 
     def __repr__(self) -> str:
         return f"<RemoteSession of {self.user_id or 'somebody'} at {self.address or 'a path'}>"
@@ -116,7 +123,7 @@ class RemoteSession(Conversation):
                 raise FramingError(f"a message of {len(data)} bytes")
         else:
             return None
-        return None if data is None else self._codec.unpack(data)
+        return None if data is None else self._unpack(data, strictly=self.user_id is None)
 
     def handle(self) -> bool:
         """Carry out a slice of what has come; tell whether there may be more. What is no message ends the session."""
@@ -126,19 +133,23 @@ class RemoteSession(Conversation):
                     return False
                 message = self.getRequest()
                 if message is None:
+                    self.tidy()
                     return False
                 self.handed(message)
         except (LendingError, FramingError, ReferenceError) as error:
             logger.info("remote: %r was ended: %s", self, error)
+            if self.user_id is not None:  # a stranger is told nothing
+                self.notify("end", str(error))
             self.end(error)
             return False
         return True
 
     def noticed(self, message: dict[str, Any]) -> None:
         """The client tells something."""
+        self._missing.clear()
         match message:
             case {"o": "cancel", "a": [int(number)]}:
-                self._cancel(number)
+                self._calls.cancel(number)
             case _:
                 super().noticed(message)
 
@@ -151,25 +162,30 @@ class RemoteSession(Conversation):
             LendingError: It has no number of its own, or is one too many of somebody who is not known.
         """
         number = message.get("i")
-        if type(number) is not int or number < 0 or number in self._calls:
+        if type(number) is not int or number < 0 or number in self._calls.runs:
             raise LendingError("a request has a number of its own")
         if self.user_id is None:
             self._greetings += 1
             if self._greetings > GREETINGS:
                 raise LendingError("it does not say who it is")
         if self._house.timed:
-            self._notes[number] = (title(message, self.table.find), self._house.monotonic())
+            self._calls.note(number, title(message, self.table.find))
+        missing, self._missing = self._missing, {}
         try:
             args, kw = message.get("a") or [], message.get("k") or {}
+            if isinstance(args, LendingError):
+                raise args
             if type(args) is not list or type(kw) is not dict:
                 raise LendingError("arguments are a list, and a map by name")
             if self.user_id is None:
                 result = greet(self, self._house, message.get("o"), args)
             else:
                 self._admit()
+                if missing:
+                    raise _forbidden(missing)
                 result = self._operate(message.get("o"), message.get("t"), args, kw)
             if type(result) in DEFERRED:
-                self._park(number, result)
+                self._calls.park(number, result)
             else:
                 self.sendReply(number, result)
         except BaseException as error:  # a lent function may raise SystemExit: that is its own end, not the server's
@@ -179,16 +195,21 @@ class RemoteSession(Conversation):
 
     def sendReply(self, number: int, value: Any) -> None:
         """Send what a request has brought."""
-        self.answer(number, value)
-        if self._notes:
-            self._note(number, 0)
+        if type(value) is not Batch:
+            self.answer(number, value)
+        elif self.closed is None:
+            try:
+                value.deliver(lambda items: self._send(self._pack({"r": number, "v": items})))
+            except Exception as error:
+                self.refuse(number, error)
+            self._operations.delivered(value)
+        self._calls.noted(number, 0)
 
     def sendException(self, number: int, error: BaseException) -> None:
         """Send what a request has raised: its class, message, and traceback as text."""
         error = self._house.told(self, error)
         self.refuse(number, error)
-        if self._notes:
-            self._note(number, error.code if isinstance(error, TotoException) else ERROR_SERVER)
+        self._calls.noted(number, error.code if isinstance(error, TotoException) else ERROR_SERVER)
 
     def allocId(self) -> int:
         """Give a number that nothing in this session has had."""
@@ -231,10 +252,16 @@ class RemoteSession(Conversation):
         future: Future[Any] = Future()
 
         def ask() -> None:
+            if future.done():
+                return  # whoever would have waited was told not to
             try:
-                self.sendCallback(number, args, kw).add_done_callback(done)
+                asked = self.sendCallback(number, args, kw)
             except Exception as error:
                 future.set_exception(error)
+            else:
+                count = self._count
+                asked.add_done_callback(done)
+                future.add_done_callback(lambda _: self._asked.pop(count, None))
 
         def done(answered: Future[Any]) -> None:
             value, error = answered.outcome()
@@ -246,11 +273,6 @@ class RemoteSession(Conversation):
         return self._house.wait(future, ask)
 
     # ------------------------------------------------------------ the rest
-
-    def _note(self, number: int, code: Any) -> None:
-        title, began = self._notes.pop(number, ("", 0.0))
-        if title:
-            self._house.log(title, code, self._house.monotonic() - began)
 
     def enter(self, result: Any) -> Any:
         """Let the user in whom the gate knows now; give what it is welcomed with."""
@@ -269,7 +291,7 @@ class RemoteSession(Conversation):
         policy = self._policy
         if self._house.retiring:
             raise DisconnectedError("the server goes down")
-        if len(self._calls) >= policy.max_calls:
+        if self._calls.count() >= policy.max_calls:
             raise TotoException(ERROR_TOO_MANY_REQUESTS, f"{policy.max_calls} calls are under way already.")
         if policy.rate and not self._allowance.take(self._house.lot.tyme):
             raise TotoException(ERROR_TOO_MANY_REQUESTS, f"More than {policy.rate:g} requests a second.")
@@ -300,9 +322,9 @@ class RemoteSession(Conversation):
         if mark.roles:
             missing = [role for role in mark.roles if role not in self.roles]
             if missing:
-                raise TotoException(ERROR_FORBIDDEN, f"Missing role: {', '.join(missing)}")
+                raise _forbidden(missing)
         if mark.thread:
-            return house.offload(function, *args, **kw)
+            return house.offload(self, function, *args, **kw)
         if kw:
             return house.fibers.call(functools.partial(function, *args, **kw))
         return house.fibers.call(function, *args)
@@ -314,42 +336,26 @@ class RemoteSession(Conversation):
         finally:
             self._operations.free |= {name for name in set(self.namespace) - before if not name.startswith("_")}
 
-    def _park(self, number: int, result: Any) -> None:
-        def done(value: Any, error: BaseException | None) -> None:
-            if self._calls.pop(number, None) is None:
-                return
-            self._house.waits.drop((self, number))
-            if error is None:
-                self.sendReply(number, value)
-            else:
-                self.sendException(number, error)
-            self._house.done(self)
-
-        self._calls[number] = _BEGUN
-        self._house.waits.set((self, number), self._house.lot.tyme)
-        run = self._house.lot.run(result, done)
-        if run is not None:
-            self._calls[number] = run
-
-    def _cancel(self, number: int) -> None:
-        run = self._calls.pop(number, None)
-        if run is not None:
-            self._house.waits.drop((self, number))
-            run.close()
-
     def expire(self, number: int) -> None:
         """A call takes too long."""
-        run = self._calls.pop(number, None)
-        if run is not None:
-            run.close()
-            self.sendException(number, TotoException(ERROR_TIMED_OUT, "The call took too long."))
-            self._house.done(self)
+        self._calls.expire(number)
 
     def busy(self) -> bool:
         """Tell whether calls are under way."""
-        return bool(self._calls)
+        return bool(self._calls.runs)
 
     # ------------------------------------------------------------ references
+
+    def _borrow(self, payload: Any) -> Any:
+        """Give what a reference means. What the user has no role for, the user does not hand over either."""
+        found = super()._borrow(payload)
+        if payload[0] == YOURS:
+            self._missing |= {role: None for role in self._operations.roles(found) if role not in self.roles}
+        return found
+
+    def _take_reply(self, number: Any, message: dict[str, Any]) -> None:
+        missing, self._missing = self._missing, {}
+        super()._take_reply(number, {"e": _forbidden(missing)} if missing else message)
 
     def borrowed(self, value: Any) -> int | None:
         """Give the number of a callable of the client."""
@@ -357,6 +363,7 @@ class RemoteSession(Conversation):
 
     def describe(self, value: Any) -> tuple[Any, Callable[[], Any]]:
         """Say what an object is that is lent."""
+        check_reachable(self._house.exposures, value)
         key, words = self._house.describe(value)
         return (None, lambda: words() | {"call": True}) if self._operations.own(value) else (key, words)
 
@@ -375,23 +382,13 @@ class RemoteSession(Conversation):
         """End it: everything made for it is gone, callbacks fail, and calls are ended where they stand."""
         if self.closed is not None:
             return
-        calls, self._calls = self._calls, {}
         self.close(error)
         self.namespace.clear()
         self._messages.clear()
-        self._notes.clear()
-        for number, run in calls.items():
-            self._house.waits.drop((self, number))
-            run.close()
+        self._calls.close()
         self._carrier.close()
         self._house.ended(self)
 
 
-class _Begun:
-    """Stands for a call that is just being started."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-_BEGUN = _Begun()
+def _forbidden(missing: Iterable[str]) -> TotoException:
+    return TotoException(ERROR_FORBIDDEN, f"Missing role: {', '.join(missing)}")

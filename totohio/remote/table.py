@@ -20,13 +20,16 @@ class Table:
     it gives back as many as it has received; so a number that crosses its own release on the wire stays good.
 
     Numbers are never used twice: one that was given back means nothing for ever.
+
+    Attributes:
+        limit: How many objects may be lent.
     """
 
-    __slots__ = ("_counts", "_limit", "_next", "_numbers", "_objects")
+    __slots__ = ("_counts", "_next", "_numbers", "_objects", "limit")
 
     def __init__(self, limit: int) -> None:
         """Set it up for at most ``limit`` objects."""
-        self._limit = limit
+        self.limit = limit
         self._objects: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}  # by identity, which holds as long as the object is here
         self._counts: dict[int, int] = {}
@@ -49,8 +52,8 @@ class Table:
         """
         number = self._numbers.get(id(target))
         if number is None:
-            if len(self._objects) >= self._limit:
-                raise TableFullError(f"{self._limit} objects are lent already: let go of some")
+            if len(self._objects) >= self.limit:
+                raise TableFullError(f"{self.limit} objects are lent already: let go of some")
             number = self.allot()
             self._objects[number] = target
             self._numbers[id(target)] = number

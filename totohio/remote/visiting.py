@@ -23,7 +23,6 @@ from totohio.core.proving import answer, greeted, session_mac, transcript, welco
 from totohio.remote.borrowing import Borrower
 from totohio.remote.conversing import DisconnectedError
 from totohio.remote.places import Place
-from totohio.remote.proxies import Proxy
 from totohio.remote.reaching import Line
 
 VERSION = 1
@@ -96,17 +95,6 @@ class Guest(Borrower):
                 self.refuse(number, error)
 
         self.lot.run(result, done)
-
-    def describe(self, value: Any) -> tuple[Any, Callable[[], Any]]:
-        """Say what a callable is.
-
-        Raises:
-            DisconnectedError: It is what another session was lent, which is over: nobody could call it.
-            LendingError: It is no callable, and no value either.
-        """
-        if type(value) is Proxy and type(value._performer) is Visit:
-            value._performer.check()
-        return super().describe(value)
 
 
 class Visit:
@@ -270,6 +258,7 @@ class Visit:
     def _log_in(self, user_id: str, password: str) -> Generator[Any, Any, None]:
         ask, terms = self._borrower.ask, self._terms
         greeting = yield ask("hello", None, [VERSION])
+        self._borrower.greeted(greeting)
         nonce = terms.environment.minter.draw(NONCE)
         challenge = yield ask("challenge", None, [user_id, nonce])
         signed = transcript(user_id, greeted(greeting), nonce)
@@ -279,6 +268,7 @@ class Visit:
     def _present(self, session_id: str, key: str) -> Generator[Any, Any, None]:
         ask = self._borrower.ask
         greeting = yield ask("hello", None, [VERSION])
+        self._borrower.greeted(greeting)
         mac = session_mac(key, greeted(greeting))
         self._enter((yield ask("present", None, [session_id, mac])), None)
 

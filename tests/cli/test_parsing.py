@@ -24,6 +24,20 @@ def test_options_take_their_value_with_and_without_an_equals_sign_and_words_stan
         assert found.settings == {"port": "80", "max_headers": "5"}
 
 
+@pytest.mark.parametrize("id", ["-aB_c", "--aB_c", "-", "-5", "--session_id", "-_=x"])
+def test_a_value_may_begin_with_a_hyphen_as_one_of_64_session_ids_does(id: str) -> None:
+    found = order(f"call book.find --session {id} --json -")
+    assert found.own.session == id
+    assert found.own.json == "-"
+    assert found.words == ["book.find"]
+
+
+@pytest.mark.parametrize("line", ["call x --session --json -", "call x --session", "call x --session -- -a"])
+def test_a_value_that_is_missing_is_missed(line: str) -> None:
+    with pytest.raises(UsageError, match="--session: expected one argument"):
+        order(line)
+
+
 @pytest.mark.parametrize(
     ("flag", "value"),
     [

@@ -80,9 +80,9 @@ def parse(argv: Sequence[str], commands: Sequence[Command]) -> Order:
     parser = Parser(prog="totohio", description="An RPC server with batteries, built on hio.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"totohio {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in commands:
-        _add(subparsers, command)
-    options, rest = parser.parse_known_args([_plain(argument) for argument in argv])
+    flags = {command.name: _add(subparsers, command) for command in commands}
+    words = _joined(argv, flags[argv[0]]) if argv and argv[0] in flags else argv
+    options, rest = parser.parse_known_args([_plain(argument) for argument in words])
     command = options.command
     words = [argument for argument in rest if argument != "--"]
     for argument in words:
@@ -96,7 +96,8 @@ def parse(argv: Sequence[str], commands: Sequence[Command]) -> Order:
     return Order(command=command, words=words, own=options, settings=given if command.configurable else {})
 
 
-def _add(subparsers: Any, command: Command) -> None:
+def _add(subparsers: Any, command: Command) -> dict[str, bool]:
+    """Declare a command; tell of each of its flags whether a value comes after it."""
     parser = subparsers.add_parser(
         command.name,
         usage=f"totohio {command.name} {command.words} [options]",
@@ -112,8 +113,28 @@ def _add(subparsers: Any, command: Command) -> None:
             section = parser.add_argument_group(group)
             for row in rows:
                 _add_option(section, row)
-    known = [flag for action in parser._actions for flag in action.option_strings]
-    parser.set_defaults(command=command, known=known)
+    flags = {flag: action.nargs is None for action in parser._actions for flag in action.option_strings}
+    parser.set_defaults(command=command, known=list(flags))
+    return flags
+
+
+def _joined(argv: Sequence[str], flags: dict[str, bool]) -> list[str]:
+    """Write options that need a value as --flag=value where argparse would take that for an option.
+
+    One in 64 session ids begins with a hyphen, as any text in URL-safe base64.
+    """
+    found: list[str] = []
+    for argument in argv:
+        value = argument.startswith("-") and argument not in ("-", "--") and _flag(argument) not in flags
+        if value and "--" not in found and found and flags.get(_flag(found[-1])) and "=" not in found[-1]:
+            found[-1] += f"={argument}"
+        else:
+            found.append(argument)
+    return found
+
+
+def _flag(argument: str) -> str:
+    return argument.partition("=")[0].replace("_", "-")
 
 
 def _add_option(section: Any, row: Option) -> None:

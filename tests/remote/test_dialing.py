@@ -2,6 +2,7 @@
 
 import contextlib
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -173,6 +174,62 @@ def test_a_script_goes_on_after_the_end_and_one_that_is_left_is_cancelled(site: 
     doist.exit()
     with pytest.raises(CancelledError):
         future.result()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_to_cancel_a_script_ends_it_where_it_waits(site: Site, elsewhere: bool) -> None:
+    seen: list[str] = []
+
+    async def script(doer: RemoteDoer) -> None:
+        await doer.ready
+        try:
+            seen.append("waits")
+            await Future()
+            seen.append("goes on")
+        finally:
+            seen.append("ends")
+
+    doer = dial(site)
+    doist = PollingDoist(doers=[doer])
+    doist.enter()
+    future = doer.spawn(script(doer))
+    drive(doist, doer, lambda: seen)
+    assert seen == ["waits"]
+    if elsewhere:
+        thread = threading.Thread(target=future.cancel)
+        thread.start()
+        thread.join(LONG)
+        assert seen == ["waits"]  # it ends in the cycle, and in no other thread
+    else:
+        future.cancel()
+    drive(doist, doer, lambda: len(seen) > 1)
+    assert seen == ["waits", "ends"]
+    assert future.cancelled()
+    assert not doer._scripts
+    assert not doer._lot.runs
+    doist.exit()
+
+
+def test_a_script_that_cancels_itself_goes_no_further_than_to_where_it_waits(site: Site) -> None:
+    async def script(doer: RemoteDoer) -> None:
+        futures[0].cancel()
+        seen.append("goes on")
+        try:
+            await Future()
+        finally:
+            seen.append("ends")
+
+    async def begun(doer: RemoteDoer) -> None:
+        await doer.ready
+        await script(doer)
+
+    doer, seen, futures = dial(site), list[str](), list[Future[Any]]()
+    doist = PollingDoist(doers=[doer])
+    doist.enter()
+    futures.append(doer.spawn(begun(doer)))
+    drive(doist, doer, lambda: len(seen) > 1)
+    assert seen == ["goes on", "ends"]
+    doist.exit()
 
 
 def test_where_nobody_listens_is_told_and_the_doist_goes_on() -> None:

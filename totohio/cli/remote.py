@@ -178,7 +178,7 @@ def _open(url: str, own: argparse.Namespace) -> Remote:
 
 def _line(url: str, what: Any) -> str:
     """Say where something is wrong, once, in one line."""
-    text = str(what)
+    text, url = str(what), url.rpartition("@")[2]  # a user and a password are not shown
     return printable(text if url in text else f"{url}: {text}")
 
 

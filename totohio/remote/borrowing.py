@@ -79,7 +79,7 @@ class Borrower(Conversation):
             args = message.get("a") or ()
             if isinstance(args, LendingError):
                 raise args
-            result = callback(*args, **(message.get("k") or {}))
+            result = self.called(callback, args, message.get("k") or {})
         except BaseException as error:
             self.refuse(number, error)
             if isinstance(error, Exception):
@@ -98,6 +98,10 @@ class Borrower(Conversation):
                 raise DisconnectedError(f"the server has ended the session: {reason[:LONGEST_REASON]}")
             case _:
                 super().noticed(message)
+
+    def called(self, callback: Callable[..., Any], args: Any, kw: dict[str, Any]) -> Any:
+        """Call a callable of ours."""
+        return callback(*args, **kw)
 
     def returned(self, number: int, result: Any) -> None:
         """A callable of ours has returned something."""

@@ -1,5 +1,7 @@
 """How a client that waits carries its messages: over a TCP connection, TLS, or a WebSocket."""
 
+import contextlib
+import os
 import select
 import socket
 import ssl
@@ -12,15 +14,23 @@ from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_socket
 
 from totohio.remote.places import MAX_FRAME, read_url
-from totohio.wire.framing import Framer, frame
+from totohio.wire.framing import Framer, FramingError, frame
 
 READ_SIZE = 1 << 18  # bytes
 MOMENT = 5  # seconds
+STRANGE = {b"HTTP/": "HTTP", b"\x15\x03": "TLS"}  # what begins otherwise than with the length of a message
+TURN = 0.05  # seconds after which who sends looks whether it is to receive as well
 MOMENT_FOR_KERNEL = struct.pack("@ll", MOMENT, 0)  # a timeval: seconds and microseconds (socket(7), SO_RCVTIMEO)
 
 
 class Carrier(Protocol):
-    """Carries messages. Any thread may send, one may receive."""
+    """Carries messages. Any thread may send, one may receive, any may close.
+
+    Attributes:
+        cut: A message was sent in part only, so that nothing more can be sent.
+    """
+
+    cut: bool
 
     def send(self, data: bytes) -> None:
         """Send a message."""
@@ -36,6 +46,9 @@ class Carrier(Protocol):
 
     def close(self) -> None:
         """Close the connection."""
+
+    def abandon(self) -> None:
+        """Close what this process has of it; the server is told nothing, since another process has it too."""
 
 
 class SocketCarrier:
@@ -57,9 +70,13 @@ class SocketCarrier:
         self._timeout = timeout
         self._framer = Framer(MAX_FRAME)
         self._came: list[bytes] = []  # while something was sent
+        self.cut = False
+        self._closed = False
         self._sending = threading.Lock()
-        self._readable, self._either = select.poll(), select.poll()
+        self._receiving = threading.Lock()  # by whoever receives, or sends and has to
+        self._readable, self._writable, self._either = select.poll(), select.poll(), select.poll()
         self._readable.register(sock, select.POLLIN)
+        self._writable.register(sock, select.POLLOUT)
         self._either.register(sock, select.POLLIN | select.POLLOUT)
         self._prepare()
 
@@ -72,31 +89,59 @@ class SocketCarrier:
         """
         framed = frame(data)
         with self._sending:
+            if self.cut:
+                raise ConnectionAbortedError("what was sent before was sent in part")
+            self.cut = True
             sent = self._put(framed)
             if sent < len(framed):
                 self._push(memoryview(framed)[sent:])
+            self.cut = False
 
     def receive(self, seconds: float | None) -> list[bytes]:
         """Give messages that have come."""
-        if self._came:
-            messages, self._came = self._came, []
-            return messages
-        return self._messages(self._get(seconds))
+        try:
+            with self._receiving:
+                if self._came:
+                    messages, self._came = self._came, []
+                    return messages
+                return self._messages(self._get(seconds))
+        finally:
+            if self._closed:
+                self._sock.close()
 
     def close(self) -> None:
-        """Close the connection."""
-        self._sock.close()
+        """Close the connection; a thread that receives is woken, and closes the socket."""
+        self._closed = True
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # that of TLS would take away what others use
+        if self._receiving.acquire(blocking=False):
+            try:
+                self._sock.close()
+            finally:
+                self._receiving.release()
+
+    def abandon(self) -> None:
+        """Close what this process has of it."""
+        socket.socket.close(self._sock)
 
     def _push(self, rest: memoryview) -> None:
         """Send as there is room, and read meanwhile."""
+        waited = 0.0
         while rest:
-            events = self._either.poll(self._timeout * 1000)
-            if not events:
+            alone = self._receiving.acquire(blocking=False)
+            try:
+                poll, seconds = (self._either, self._timeout) if alone else (self._writable, TURN)
+                events = poll.poll(seconds * 1000)
+                mask = events[0][1] if events else 0
+                if alone and mask & ~select.POLLOUT:
+                    self._came += self._messages(self._get(0.0))
+            finally:
+                if alone:
+                    self._receiving.release()
+            waited = 0.0 if events else waited + seconds
+            if waited >= self._timeout:
                 raise TimeoutError("the server takes nothing any more")
-            mask = events[0][1]
-            if mask & ~select.POLLOUT:
-                self._came += self._messages(self._get(0.0))
-            if mask & select.POLLOUT:
+            if mask & ~select.POLLIN:
                 rest = rest[self._put(rest) :]
 
     def _messages(self, data: bytes | None) -> list[bytes]:
@@ -104,7 +149,13 @@ class SocketCarrier:
             return []
         if not data:
             raise ConnectionResetError("the server has closed the connection")
-        return self._framer.frames(data)
+        try:
+            return self._framer.frames(data)
+        except FramingError as error:
+            for begin, what in STRANGE.items():
+                if data.startswith(begin):
+                    raise ConnectionRefusedError(f"{what} is spoken there") from error
+            raise
 
     # ------------------------------------------------------------ the socket
 
@@ -166,6 +217,7 @@ class WebSocketCarrier:
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
+        self.cut = False
 
     def send(self, data: bytes) -> None:
         """Send a message."""
@@ -173,6 +225,9 @@ class WebSocketCarrier:
             self._connection.send(data)
         except ConnectionClosed as error:
             raise ConnectionResetError(str(error)) from error
+        except BaseException:
+            self.cut = True
+            raise
 
     def receive(self, seconds: float | None) -> list[bytes]:
         """Give a message that has come."""
@@ -187,6 +242,11 @@ class WebSocketCarrier:
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
+
+    def abandon(self) -> None:
+        """Close what this process has of it."""
+        with contextlib.suppress(OSError):
+            os.close(self._connection.socket.detach())
 
 
 def open_carrier(
@@ -218,4 +278,9 @@ def open_carrier(
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if context is None:
         return SocketCarrier(sock, timeout)
-    return SecureCarrier(context.wrap_socket(sock, server_hostname=place.host), timeout)
+    try:
+        return SecureCarrier(context.wrap_socket(sock, server_hostname=place.host), timeout)
+    except ssl.SSLCertVerificationError:
+        raise
+    except (ssl.SSLError, ConnectionResetError) as error:
+        raise ConnectionRefusedError(f"{url}: TLS failed, if it is spoken there at all: {error}") from error

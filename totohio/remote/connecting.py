@@ -1,11 +1,13 @@
 """The client for programs that wait: ``with totohio.remote.connect(url, user_id=..., password=...) as remote:``.
 
-What is borrowed is used as if it were here; each use waits for its answer. One connection may be used by several
-threads, one after the other.
+What is borrowed is used as if it were here; each use waits for its answer. Several threads may use one connection: one
+of those that wait receives, and wakes the others when something has come. The lock is held while a message is made or
+read, and by nobody who waits, nor while a callable of ours is called.
 """
 
 import collections
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -56,14 +58,30 @@ class Later:
             BaseException: Whatever it raises.
         """
         future, remote = self.future, self._remote
-        if not future.done():
-            with remote._lock:
-                remote._await(future, timeout, cancel=False)
+        remote._ours()
+        with remote._lock:
+            remote._await(future, timeout, cancel=False)
         return future.result()
 
     def cancel(self) -> None:
         """Have the server end it where it stands; its result is a CancelledError."""
         self._remote._cancel(self.future)
+
+
+class _Borrower(Borrower):
+    """Has callables called while other threads go on with the session."""
+
+    _performer: "Remote"
+
+    def called(self, callback: Callable[..., Any], args: Any, kw: dict[str, Any]) -> Any:
+        """Call a callable of ours; somebody else may receive meanwhile, and it may use the session itself."""
+        remote = self._performer
+        remote._wake()
+        remote._lock.release()
+        try:
+            return callback(*args, **kw)
+        finally:
+            remote._lock.acquire()
 
 
 class Remote:
@@ -77,6 +95,26 @@ class Remote:
         user_id: Who we are there.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_arrived",
+        "_borrower",
+        "_carrier",
+        "_clock",
+        "_found",
+        "_lock",
+        "_messages",
+        "_names",
+        "_over",
+        "_process",
+        "_receiving",
+        "_said",
+        "_timeout",
+        "_waiting",
+        "url",
+        "user_id",
+    )  # and so nothing that is lent can be hidden by setting it here
+
     waits = True
 
     def __init__(
@@ -85,10 +123,14 @@ class Remote:
         self.url = url
         self.user_id: str | None = None
         self._timeout = timeout
+        self._process = os.getpid()
         self._lock = threading.RLock()
+        self._arrived = threading.Condition(self._lock)
+        self._waiting = 0  # threads that another one has to wake
+        self._receiving = False  # some thread does
         self._clock = Clock()
         self._carrier = carrier
-        self._borrower = Borrower(self, send=carrier.send, structs=structs, errors=errors)
+        self._borrower = _Borrower(self, send=carrier.send, structs=structs, errors=errors)
         self._names: list[str] = []
         self._found: dict[str, Proxy] = {}
         self._over = threading.Event()
@@ -149,17 +191,22 @@ class Remote:
 
     def later(self, callable_: Any) -> Callable[..., Later]:
         """Give what calls a proxy or a method without waiting: ``remote.later(remote.math.sqrt)(2).result()``."""
-        target = target_of(callable_)
+        target_of(callable_)
 
         def call(*args: Any, **kw: Any) -> Later:
+            self._ours()
             with self._lock:
-                return Later(self, self._ask("call", target, args, kw))
+                return Later(self, self._ask("call", target_of(callable_), args, kw))  # which is not dropped before
 
         return call
 
     def close(self) -> None:
         """End the session; what was borrowed is no more. Twice does no harm."""
         self._over.set()
+        if os.getpid() != self._process:  # the session is our parent's, and so may be the lock
+            self._carrier.abandon()
+            self._borrower.close(DisconnectedError("it was closed"))
+            return
         with self._lock:
             self._end(DisconnectedError("it was closed"))
 
@@ -172,6 +219,7 @@ class Remote:
             DisconnectedError: The connection is over.
             TimeoutError: It took too long, and was given up.
         """
+        self._ours()
         with self._lock:
             future = self._ask(operation, target, args, kw)
             self._await(future, self._timeout)
@@ -192,6 +240,15 @@ class Remote:
 
     # ------------------------------------------------------------ the rest
 
+    def _ours(self) -> None:
+        """See that no other process has opened it, and with it whatever lock was held when this one was forked.
+
+        Raises:
+            DisconnectedError: One has.
+        """
+        if os.getpid() != self._process:
+            raise DisconnectedError("another process has opened the session: one that is forked has to open its own")
+
     def _ask(self, operation: str, target: Any, args: Any, kw: Any) -> Future[Any]:
         self._said = True
         try:
@@ -199,54 +256,100 @@ class Remote:
         except DisconnectedError:
             raise
         except OSError as error:
-            if self._borrower.closed is None:
-                self._receive(0.0)  # the server may have said why
-            self._end(error)
+            self._failed(error)
             raise DisconnectedError(f"the connection is over: {self._borrower.closed}") from error
+        except BaseException:
+            if self._carrier.cut:
+                self._end(DisconnectedError("it was interrupted while it sent something"))
+            raise
+
+    def _failed(self, error: OSError) -> None:
+        """Something could not be sent: end the session, with what the server may have said of why."""
+        if self._borrower.closed is None and not self._receiving:
+            self._receive(0.0)
+        self._end(error)
 
     def _await(self, future: Future[Any], timeout: float | None, *, cancel: bool = True) -> None:
-        """Take what comes until the answer is there; the lock is held."""
+        """Take what comes until the answer is there; the lock is held once, and let go of in between."""
         left = timeout
         end = None if timeout is None else self._clock.monotonic() + timeout
         try:
             while not future.done():
-                self._receive(left)
+                if self._borrower.closed is not None:
+                    raise DisconnectedError(f"the connection is over: {self._borrower.closed}")
+                if self._receiving:
+                    self._waiting += 1
+                    try:
+                        self._arrived.wait(left)
+                    finally:
+                        self._waiting -= 1
+                else:
+                    self._receive(left)
                 if end is not None and not future.done():
                     left = end - self._clock.monotonic()
                     if left <= 0.0:
                         raise TimeoutError(f"no answer within {timeout:g} seconds")
         except (KeyboardInterrupt, TimeoutError):
             if cancel:
-                self._borrower.forget(future)
+                self._forget(future)
             raise
+        finally:
+            self._wake()  # somebody else has to receive now
 
     def _receive(self, seconds: float | None) -> None:
-        """Take what has come; a callback of ours that asks for something meanwhile goes on with the same messages."""
+        """Receive, which nobody else does, and take what has come.
+
+        A callback of ours that asks for something meanwhile, or another thread, goes on with the same messages.
+        """
         messages = self._messages
         try:
             if not messages:
-                messages.extend(self._carrier.receive(seconds))
+                try:
+                    self._receiving = True
+                    self._lock.release()
+                    messages.extend(self._carrier.receive(seconds))
+                finally:
+                    self._receiving = False
+                    self._lock.acquire()
             while messages:
                 self._borrower.take(messages.popleft())
         except (OSError, TotohioError, ReferenceError) as error:
-            self._end(error)
+            self._end(DisconnectedError("it was closed") if self._over.is_set() else error)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have the threads that wait look whether there is something for them to do."""
+        if self._waiting:
+            self._arrived.notify_all()
 
     def _look(self) -> None:
+        self._ours()
         with self._lock:
-            if self._borrower.closed is None:
+            if self._borrower.closed is None and not self._receiving:
                 self._receive(0.0)
 
     def _cancel(self, future: Future[Any]) -> None:
+        self._ours()
         with self._lock:
             if not future.done():
-                self._borrower.forget(future)
-                future.cancel()
+                self._forget(future)
+                if not future.done():
+                    future.cancel()
+                self._wake()
+
+    def _forget(self, future: Future[Any]) -> None:
+        """Give up an answer; where the server cannot be told that, the session is over."""
+        try:
+            self._borrower.forget(future)
+        except OSError as error:
+            self._failed(error)
 
     def _end(self, error: BaseException) -> None:
         self._borrower.close(error)
         self._found.clear()
         with contextlib.suppress(OSError):
             self._carrier.close()
+        self._wake()
 
     def _keep_alive(self, seconds: float) -> None:
         """Say that we are there when nothing else was said, also while somebody waits for an answer."""
@@ -258,17 +361,28 @@ class Remote:
                 except OSError:
                     return
 
-    def _log_in(self, user_id: str, password: str) -> None:
-        greeting = self.perform("hello", None, [VERSION])
+    def _greet(self) -> Any:
+        """Give the server's greeting.
+
+        Raises:
+            DisconnectedError: It has none.
+        """
+        try:
+            greeting = self.perform("hello", None, [VERSION])
+        except DisconnectedError as error:
+            raise DisconnectedError(f"{error} (does it lend objects, in TLS or without as the URL says?)") from error
         self._borrower.greeted(greeting)
+        return greeting
+
+    def _log_in(self, user_id: str, password: str) -> None:
+        greeting = self._greet()
         nonce = Minter().draw(NONCE)
         challenge = self.perform("challenge", None, [user_id, nonce])
         ours, theirs = answer(challenge, password, transcript(user_id, greeted(greeting), nonce))
         self._enter(self.perform("prove", None, [ours]), theirs)
 
     def _present(self, session_id: str, key: str) -> None:
-        greeting = self.perform("hello", None, [VERSION])
-        self._borrower.greeted(greeting)
+        greeting = self._greet()
         self._enter(self.perform("present", None, [session_id, session_mac(key, greeted(greeting))]), None)
 
     def _enter(self, welcome: Any, proof: bytes | None) -> None:
@@ -310,8 +424,10 @@ def connect(
     Raises:
         OSError: The server cannot be reached, or its certificate is wrong.
         TotoException: 1005, the user or the password is wrong; 1004, the session; 1016, the user has not the role.
-        ValueError: The URL is none, or it is not said who we are.
+        ValueError: The URL is none, or it is not said who we are; or the timeout is none.
     """
+    if timeout <= 0.0:
+        raise ValueError(f"a timeout of {timeout:g} seconds is none")
     if (user_id is None or password is None) == (session_id is None or session_key is None):
         raise ValueError("say who it is: user_id and password, or session_id and session_key")
     carrier = open_carrier(url, timeout, cafile=cafile, certfile=certfile, keyfile=keyfile)

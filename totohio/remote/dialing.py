@@ -20,7 +20,7 @@ import msgspec
 from totohio.base.doing import Doer
 from totohio.base.environing import Environment, Poller
 from totohio.base.futures import Future
-from totohio.core.invoking import Lot
+from totohio.core.invoking import Lot, Run
 from totohio.net.kernel import kernel_environment
 from totohio.net.linking import Address
 from totohio.remote.conversing import DisconnectedError
@@ -218,7 +218,9 @@ class RemoteDoer(Doer):
         go on, and wait for `ready`.
 
         Returns:
-            A Future of what it returns; it is cancelled when this Doer ends before.
+            A Future of what it returns; it is cancelled when this Doer ends before. To cancel it, from any thread, ends
+            the script where it waits, in the next cycle, and its ``finally`` blocks run. A call that it waits for goes
+            on at the server, unless `cancel` ends that.
         """
         future: Future[Any] = Future()
         self._scripts[future] = None
@@ -230,7 +232,9 @@ class RemoteDoer(Doer):
             else:
                 future.set_exception(error)
 
-        self._lot.run(script, done)
+        run = self._lot.run(script, done)
+        if run is not None:
+            self._lot.run(future, lambda result, error: self._stop(future, run))
         return future
 
     def operate(self, proxy: Proxy, operation: str, *args: Any) -> Future[Any]:
@@ -308,6 +312,11 @@ class RemoteDoer(Doer):
         self._why = str(error) or type(error).__name__
         if not self.ready.done():
             self.ready.set_exception(error)
+
+    def _stop(self, future: Future[Any], run: Run) -> None:
+        """A script is done, or its Future was cancelled, and it is to end where it waits."""
+        self._scripts.pop(future, None)
+        run.close()
 
     def _visit_of(self, proxy: Proxy) -> Visit:
         performer = proxy._performer

@@ -44,10 +44,14 @@ def read_url(url: str) -> Place:
         ValueError: It is none of those that lead to what is lent.
     """
     parts = urlsplit(url)
+    if "@" in parts.netloc:  # which is not shown: it may have a password
+        raise ValueError("a URL names no user here: who it is, is said apart")
     scheme, host, port = parts.scheme, parts.hostname, parts.port
-    if scheme not in SCHEMES or not host:
-        raise _unlike(url)
     web = scheme in WEB_PORTS
+    if scheme not in SCHEMES or not host or port == 0 or not (web or parts.path in ("", "/")):
+        raise _unlike(url)
+    if parts.fragment or (parts.query and not web):
+        raise _unlike(url)
     if web:
         try:
             parse_uri(url)

@@ -56,6 +56,14 @@ class Proxy:
     def __del__(self) -> None:
         self._performer.dropped(self._number)  # which notes it, and sends nothing
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """See that it is not copied: it is what one session has.
+
+        Raises:
+            TypeError: In any case.
+        """
+        raise TypeError(f"{self!r} cannot be copied or pickled")
+
     def __getattr__(self, name: str) -> Any:
         kind = None if name.startswith("_") else self._names.get(name)
         if kind is None:

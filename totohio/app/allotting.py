@@ -96,7 +96,7 @@ class Allotter:
 
     def held(self, session: "RemoteSession") -> int:
         """Tell how many threads still do what a session has given up."""
-        return self._given_up[session]
+        return self._given_up[session] if self._given_up else 0  # a Counter is slow to say that it has none
 
     def submit(self, session: "RemoteSession", function: Callable[..., Any], /, *args: Any, **kw: Any) -> Future[Any]:
         """Have something done in a thread; give the Future of what it brings."""

@@ -153,8 +153,7 @@ class Conversation:
 
     def tidy(self) -> None:
         """Give back when there is much, or when the other end may soon be unable to lend more."""
-        count = len(self._released)
-        if count >= RELEASES or (count and 2 * len(self._received) >= self._limit):
+        if self._released and (len(self._released) >= RELEASES or 2 * len(self._received) >= self._limit):
             self.give_back()
 
     def dropped(self, number: int) -> None:

@@ -256,6 +256,12 @@ def test_a_url_names_no_user_and_a_password_in_it_is_not_shown(
     assert "geheim" not in said
 
 
+def test_a_password_in_what_is_no_url_is_not_shown_either() -> None:
+    with pytest.raises(ValueError, match="'host' is no URL such as") as caught:
+        connect("ada:geheim@host", user_id="ada", password=PASSWORD)
+    assert "geheim" not in str(caught.value)
+
+
 def test_a_timeout_is_longer_than_nothing() -> None:
     with pytest.raises(ValueError, match="a timeout of 0 seconds is none"):
         connect("totohio://localhost", user_id="ada", password=PASSWORD, timeout=0)

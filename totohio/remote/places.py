@@ -81,4 +81,5 @@ def read_place(target: Address, *, secure: bool) -> Place:
 
 
 def _unlike(url: str) -> ValueError:
+    url = url.rpartition("@")[2]  # a user and a password are not shown
     return ValueError(f"{url!r} is no URL such as totohio://localhost:{PORT}")

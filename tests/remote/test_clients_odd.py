@@ -274,14 +274,13 @@ def answering(data: bytes) -> tuple[str, threading.Thread]:
     def serve() -> None:
         with listener:
             peer, _ = listener.accept()
-        with peer:
+        peer.settimeout(LONG)
+        with peer, contextlib.suppress(OSError):  # who has come may leave at any time
             peer.recv(4096)
             peer.sendall(data)
             peer.shutdown(socket.SHUT_WR)
-            peer.settimeout(LONG)
-            with contextlib.suppress(OSError):
-                while peer.recv(4096):
-                    pass
+            while peer.recv(4096):
+                pass
 
     thread = threading.Thread(target=serve)
     thread.start()

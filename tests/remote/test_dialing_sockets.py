@@ -1,6 +1,8 @@
 """A client that does not wait, through WebSockets and TLS, by URL."""
 
+import socket
 import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -271,6 +273,65 @@ def test_the_same_is_spoken_over_tls_by_those_who_trust_the_certificate(tmp_path
             for wrong in ({"context": contexts[1]}, {"context": contexts[0], "server_hostname": "example.org"}, {}):
                 with pytest.raises(ssl.SSLCertVerificationError):  # which ends it, however often it would come again
                     run(site, url, generator, reconnect=True, **wrong)
+
+
+def dialed(scheme: str, serve: Callable[[socket.socket], Any]) -> tuple[Any, BaseException]:
+    """Have a client dial a server of the test's own; give what that has found, and why there is no session."""
+    found = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            sock, _ = listener.accept()
+            sock.settimeout(LONG)
+            with sock:
+                found.append(serve(sock))
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        doer = RemoteDoer(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/lend", user_id="ada", password=PASSWORD)
+        doist = PollingDoist(doers=[doer])
+        doist.enter()
+        try:
+            drive(doist, doer, doer.ready.done)
+        finally:
+            doist.exit()
+        thread.join(LONG)
+    error = doer.ready.exception()
+    assert error is not None
+    return found[0], error
+
+
+@pytest.mark.parametrize(
+    ("data", "code"), [(Frame(Opcode.TEXT, b"text").serialize(mask=False), 1003), (b"\xff\xff", 1002)]
+)
+def test_a_server_that_says_what_is_no_message_is_told_so_before_the_connection_ends(data: bytes, code: int) -> None:
+    def serve(sock: socket.socket) -> int | None:
+        server = ServerProtocol()
+        while received := sock.recv(65536):
+            server.receive_data(received)
+            for event in server.events_received():
+                if isinstance(event, Request):
+                    server.send_response(server.accept(event))
+                    sock.sendall(said(server) + data)
+        return None if server.close_rcvd is None else server.close_rcvd.code
+
+    assert dialed("ws", serve)[0] == code
+
+
+def test_a_server_whose_certificate_is_not_trusted_is_told_so_before_the_connection_ends() -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    def serve(sock: socket.socket) -> str:
+        try:
+            context.wrap_socket(sock, server_side=True)
+        except OSError as error:
+            return str(error)
+        return "nothing"
+
+    heard, error = dialed("wss", serve)
+    assert isinstance(error, ssl.SSLCertVerificationError)
+    assert "alert unknown ca" in heard
 
 
 class Until(Doer):

@@ -214,9 +214,8 @@ class Visit:
         return self._borrower.ask(operation, target, args, kw)
 
     def dropped(self, number: int) -> None:
-        """Nobody uses an object any more; the server is told with what is sent next."""
-        if self.over is None:
-            self._borrower.dropped(number)
+        """Nobody uses an object any more; the server is told with what this session sends next, if it goes on."""
+        self._borrower.dropped(number)
 
     # ------------------------------------------------------------ what the Line tells
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trustme
 
 from tests.remote.support import Site, serving
 from totohio.remote import Remote
@@ -32,3 +34,12 @@ def bookshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with serving(folder, lent, users=("ada", "grace"), remote_exec=True, remote_path="/lend") as site:
         site.call("grant", {"user_id": "grace", "roles": ["admin"]})
         yield site
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Any:
+    """The options of a server with a certificate, and those of a client that trusts it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
+    return {"certfile": str(tmp_path / "server.pem")}, {"cafile": str(tmp_path / "ca.pem")}

@@ -1,5 +1,6 @@
 """How a client that waits carries its messages: over a TCP connection, TLS, or a WebSocket."""
 
+import collections
 import contextlib
 import os
 import select
@@ -9,7 +10,7 @@ import struct
 import threading
 from typing import Protocol
 
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidMessage, WebSocketException
 from websockets.sync.client import ClientConnection
 from websockets.sync.client import connect as connect_socket
 
@@ -19,7 +20,7 @@ from totohio.wire.framing import Framer, FramingError, frame
 READ_SIZE = 1 << 18  # bytes
 MOMENT = 5  # seconds
 STRANGE = {b"HTTP/": "HTTP", b"\x15\x03": "TLS"}  # what begins otherwise than with the length of a message
-TURN = 0.05  # seconds after which who sends looks whether it is to receive as well
+TURN = 0.05  # seconds after which who sends looks whether it is to receive as well, and who receives what that has got
 MOMENT_FOR_KERNEL = struct.pack("@ll", MOMENT, 0)  # a timeval: seconds and microseconds (socket(7), SO_RCVTIMEO)
 
 
@@ -28,12 +29,20 @@ class Carrier(Protocol):
 
     Attributes:
         cut: A message was sent in part only, so that nothing more can be sent.
+        outs: What was posted and is not sent.
     """
 
     cut: bool
+    outs: collections.deque[bytes | memoryview]
 
     def send(self, data: bytes) -> None:
-        """Send a message."""
+        """Send a message, after those that were posted before."""
+
+    def post(self, data: bytes) -> None:
+        """Send a message as far as that takes no waiting; the rest of it is for `flush`. One thread at a time."""
+
+    def flush(self) -> None:
+        """Send what was posted and is not sent."""
 
     def receive(self, seconds: float | None) -> list[bytes]:
         """Give messages that have come; wait so many seconds for the first, None for any time.
@@ -69,8 +78,9 @@ class SocketCarrier:
         self._sock = sock
         self._timeout = timeout
         self._framer = Framer(MAX_FRAME)
-        self._came: list[bytes] = []  # while something was sent
+        self._came: collections.deque[bytes] = collections.deque()  # while something was sent
         self.cut = False
+        self.outs: collections.deque[bytes | memoryview] = collections.deque()
         self._closed = False
         self._sending = threading.Lock()
         self._receiving = threading.Lock()  # by whoever receives, or sends and has to
@@ -87,27 +97,63 @@ class SocketCarrier:
             TimeoutError: The server takes nothing any more.
             OSError: The connection is over.
         """
+        self.post(data)
+        self.flush()
+
+    def post(self, data: bytes) -> None:
+        """Send a message as far as there is room."""
         framed = frame(data)
-        with self._sending:
-            if self.cut:
-                raise ConnectionAbortedError("what was sent before was sent in part")
+        if not self._sending.acquire(False):
+            self.outs.append(framed)
+            return
+        try:
+            if self.cut or self.outs:
+                self._see_whole()
+                self.outs.append(framed)
+                return
             self.cut = True
             sent = self._put(framed)
             if sent < len(framed):
-                self._push(memoryview(framed)[sent:])
+                self.outs.appendleft(memoryview(framed)[sent:])  # before what others have posted meanwhile
             self.cut = False
+        finally:
+            self._sending.release()
+
+    def flush(self) -> None:
+        """Send what is left."""
+        with self._sending:
+            self._see_whole()
+            while self.outs:
+                self.cut = True
+                self._push(memoryview(self.outs[0]))
+                self.outs.popleft()
+                self.cut = False
+
+    def _see_whole(self) -> None:
+        if self.cut:
+            raise ConnectionAbortedError("what was sent before was sent in part")
 
     def receive(self, seconds: float | None) -> list[bytes]:
         """Give messages that have come."""
         try:
-            with self._receiving:
-                if self._came:
-                    messages, self._came = self._came, []
-                    return messages
-                return self._messages(self._get(seconds))
+            if not self._came and (self._receiving.acquire(False) or self._wait_to_receive(seconds)):
+                try:
+                    return self._taken() if self._came else self._messages(self._get(seconds))
+                finally:
+                    self._receiving.release()
+            return self._taken()
         finally:
             if self._closed:
                 self._sock.close()
+
+    def _wait_to_receive(self, seconds: float | None) -> bool:
+        """Wait for a moment until who sends does not receive any more; tell whether that is so."""
+        return self._receiving.acquire(timeout=TURN if seconds is None else min(TURN, max(0.0, seconds)))
+
+    def _taken(self) -> list[bytes]:
+        """Take what has come while something was sent; more may come at the same time."""
+        came = self._came
+        return [came.popleft() for _ in range(len(came))]
 
     def close(self) -> None:
         """Close the connection; a thread that receives is woken, and closes the socket."""
@@ -130,15 +176,14 @@ class SocketCarrier:
         while rest:
             alone = self._receiving.acquire(blocking=False)
             try:
-                poll, seconds = (self._either, self._timeout) if alone else (self._writable, TURN)
-                events = poll.poll(seconds * 1000)
+                events = (self._either if alone else self._writable).poll(TURN * 1000)
                 mask = events[0][1] if events else 0
                 if alone and mask & ~select.POLLOUT:
                     self._came += self._messages(self._get(0.0))
             finally:
                 if alone:
                     self._receiving.release()
-            waited = 0.0 if events else waited + seconds
+            waited = 0.0 if events else waited + TURN
             if waited >= self._timeout:
                 raise TimeoutError("the server takes nothing any more")
             if mask & ~select.POLLIN:
@@ -215,12 +260,23 @@ class SecureCarrier(SocketCarrier):
 class WebSocketCarrier:
     """Carries them over a WebSocket, each as a message of its own."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: ClientConnection, timeout: float) -> None:
+        """Set it up.
+
+        Args:
+            connection: A WebSocket that is open.
+            timeout: Seconds for which the server may take nothing of what is sent, or twice as long.
+        """
         self._connection = connection
+        self._busy: list[None] = []  # one for each thread that sends
         self.cut = False
+        self.outs: collections.deque[bytes | memoryview] = collections.deque()
+        limit = divmod(max(1, round(timeout * 1e6)), 1_000_000)
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", *limit))
 
     def send(self, data: bytes) -> None:
         """Send a message."""
+        self._busy.append(None)
         try:
             self._connection.send(data)
         except ConnectionClosed as error:
@@ -228,6 +284,19 @@ class WebSocketCarrier:
         except BaseException:
             self.cut = True
             raise
+        finally:
+            self._busy.pop()
+
+    def post(self, data: bytes) -> None:
+        """Keep a message until `flush`, since to send it may take long."""
+        self.outs.append(data)
+
+    def flush(self) -> None:
+        """Send what was posted."""
+        outs = self.outs
+        while outs:
+            self.send(bytes(outs[0]))
+            outs.popleft()
 
     def receive(self, seconds: float | None) -> list[bytes]:
         """Give a message that has come."""
@@ -240,7 +309,10 @@ class WebSocketCarrier:
         return [message] if isinstance(message, bytes) else []
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, with a goodbye unless some thread is in the midst of sending."""
+        if self._busy:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._connection.socket, socket.SHUT_RDWR)
         self._connection.close()
 
     def abandon(self) -> None:
@@ -270,9 +342,15 @@ def open_carrier(
     if place.web:
         try:
             opening = connect_socket(url, ssl=context, open_timeout=timeout, max_size=MAX_FRAME, compression=None)
-            return WebSocketCarrier(opening.__enter__())  # which every generation of it wants to be called
+            return WebSocketCarrier(opening.__enter__(), timeout)  # which every generation of it wants to be called
+        except InvalidMessage as error:
+            raise ConnectionRefusedError(f"{url}: {error} (does it want TLS, or speak no WebSocket?)") from error
         except WebSocketException as error:
             raise ConnectionRefusedError(f"{url}: {error}") from error
+        except ssl.SSLCertVerificationError:
+            raise
+        except ssl.SSLError as error:
+            raise _without_tls(url, error) from error
     assert isinstance(place.address, tuple)
     sock = socket.create_connection(place.address, timeout=timeout)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -283,4 +361,8 @@ def open_carrier(
     except ssl.SSLCertVerificationError:
         raise
     except (ssl.SSLError, ConnectionResetError) as error:
-        raise ConnectionRefusedError(f"{url}: TLS failed, if it is spoken there at all: {error}") from error
+        raise _without_tls(url, error) from error
+
+
+def _without_tls(url: str, error: OSError) -> ConnectionRefusedError:
+    return ConnectionRefusedError(f"{url}: TLS failed, if it is spoken there at all: {error}")

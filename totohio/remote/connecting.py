@@ -1,12 +1,9 @@
 """The client for programs that wait: ``with totohio.remote.connect(url, user_id=..., password=...) as remote:``.
 
-What is borrowed is used as if it were here; each use waits for its answer. Several threads may use one connection: one
-of those that wait receives, and wakes the others when something has come. The lock is held while a message is made or
-read, and by nobody who waits, nor while a callable of ours is called.
+What is borrowed is used as if it were here; each use waits for its answer. Several threads may use one connection: see
+`sharing`.
 """
 
-import collections
-import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -15,14 +12,13 @@ from typing import Any
 import msgpack
 import msgspec
 
-from totohio.base.clocking import Clock, Minter
-from totohio.base.errors import TotohioError
+from totohio.base.clocking import Minter
 from totohio.base.futures import Future
 from totohio.core.proving import answer, greeted, session_mac, transcript, welcomed
-from totohio.remote.borrowing import Borrower
 from totohio.remote.carrying import Carrier, open_carrier
 from totohio.remote.conversing import DisconnectedError
 from totohio.remote.proxies import Proxy, target_of
+from totohio.remote.sharing import MOST_OUTS, Sharer
 
 VERSION = 1
 NONCE = 16  # bytes
@@ -68,23 +64,7 @@ class Later:
         self._remote._cancel(self.future)
 
 
-class _Borrower(Borrower):
-    """Has callables called while other threads go on with the session."""
-
-    _performer: "Remote"
-
-    def called(self, callback: Callable[..., Any], args: Any, kw: dict[str, Any]) -> Any:
-        """Call a callable of ours; somebody else may receive meanwhile, and it may use the session itself."""
-        remote = self._performer
-        remote._wake()
-        remote._lock.release()
-        try:
-            return callback(*args, **kw)
-        finally:
-            remote._lock.acquire()
-
-
-class Remote:
+class Remote(Sharer):
     """A session with a server.
 
     What is lent by name is an attribute: ``remote.math.sqrt(2)``. A name that is also one of its own methods is had
@@ -95,47 +75,15 @@ class Remote:
         user_id: Who we are there.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_arrived",
-        "_borrower",
-        "_carrier",
-        "_clock",
-        "_found",
-        "_lock",
-        "_messages",
-        "_names",
-        "_over",
-        "_process",
-        "_receiving",
-        "_said",
-        "_timeout",
-        "_waiting",
-        "url",
-        "user_id",
-    )  # and so nothing that is lent can be hidden by setting it here
-
-    waits = True
+    __slots__ = ("__weakref__", "_found", "_names", "user_id")  # so that nothing lent can be hidden by setting it here
 
     def __init__(
         self, carrier: Carrier, url: str, *, timeout: float, structs: Iterable[Any], errors: Iterable[Any]
     ) -> None:
-        self.url = url
+        super().__init__(carrier, url, timeout=timeout, structs=structs, errors=errors)
         self.user_id: str | None = None
-        self._timeout = timeout
-        self._process = os.getpid()
-        self._lock = threading.RLock()
-        self._arrived = threading.Condition(self._lock)
-        self._waiting = 0  # threads that another one has to wake
-        self._receiving = False  # some thread does
-        self._clock = Clock()
-        self._carrier = carrier
-        self._borrower = _Borrower(self, send=carrier.send, structs=structs, errors=errors)
         self._names: list[str] = []
         self._found: dict[str, Proxy] = {}
-        self._over = threading.Event()
-        self._messages: collections.deque[bytes] = collections.deque()  # that have come and are to be taken
-        self._said = True  # something, since the keeper of the lease has looked last
 
     def __repr__(self) -> str:
         return f"<Remote of {self.user_id or 'nobody'} at {self.url}{' (closed)' if self._borrower.closed else ''}>"
@@ -196,7 +144,10 @@ class Remote:
         def call(*args: Any, **kw: Any) -> Later:
             self._ours()
             with self._lock:
-                return Later(self, self._ask("call", target_of(callable_), args, kw))  # which is not dropped before
+                later = Later(self, self._ask("call", target_of(callable_), args, kw))  # which is not dropped before
+                if len(self._carrier.outs) > MOST_OUTS:
+                    self._wait_for_room()
+            return later
 
         return call
 
@@ -210,146 +161,11 @@ class Remote:
         with self._lock:
             self._end(DisconnectedError("it was closed"))
 
-    # ------------------------------------------------------------ for proxies
-
-    def perform(self, operation: str, target: Any = None, args: Any = (), kw: Any = None) -> Any:
-        """Have something done, and wait for what it brings.
-
-        Raises:
-            DisconnectedError: The connection is over.
-            TimeoutError: It took too long, and was given up.
-        """
-        self._ours()
-        with self._lock:
-            future = self._ask(operation, target, args, kw)
-            self._await(future, self._timeout)
-        return future.result()
-
-    def dropped(self, number: int) -> None:
-        """Nobody uses an object any more; the server is told with what is sent next."""
-        self._borrower.dropped(number)
-
-    def check(self) -> None:
-        """See that it is not over.
-
-        Raises:
-            DisconnectedError: It is.
-        """
-        if self._borrower.closed is not None:
-            raise DisconnectedError(f"the session that it belongs to is over: {self._borrower.closed}")
-
     # ------------------------------------------------------------ the rest
 
-    def _ours(self) -> None:
-        """See that no other process has opened it, and with it whatever lock was held when this one was forked.
-
-        Raises:
-            DisconnectedError: One has.
-        """
-        if os.getpid() != self._process:
-            raise DisconnectedError("another process has opened the session: one that is forked has to open its own")
-
-    def _ask(self, operation: str, target: Any, args: Any, kw: Any) -> Future[Any]:
-        self._said = True
-        try:
-            return self._borrower.ask(operation, target, args, kw)
-        except DisconnectedError:
-            raise
-        except OSError as error:
-            self._failed(error)
-            raise DisconnectedError(f"the connection is over: {self._borrower.closed}") from error
-        except BaseException:
-            if self._carrier.cut:
-                self._end(DisconnectedError("it was interrupted while it sent something"))
-            raise
-
-    def _failed(self, error: OSError) -> None:
-        """Something could not be sent: end the session, with what the server may have said of why."""
-        if self._borrower.closed is None and not self._receiving:
-            self._receive(0.0)
-        self._end(error)
-
-    def _await(self, future: Future[Any], timeout: float | None, *, cancel: bool = True) -> None:
-        """Take what comes until the answer is there; the lock is held once, and let go of in between."""
-        left = timeout
-        end = None if timeout is None else self._clock.monotonic() + timeout
-        try:
-            while not future.done():
-                if self._borrower.closed is not None:
-                    raise DisconnectedError(f"the connection is over: {self._borrower.closed}")
-                if self._receiving:
-                    self._waiting += 1
-                    try:
-                        self._arrived.wait(left)
-                    finally:
-                        self._waiting -= 1
-                else:
-                    self._receive(left)
-                if end is not None and not future.done():
-                    left = end - self._clock.monotonic()
-                    if left <= 0.0:
-                        raise TimeoutError(f"no answer within {timeout:g} seconds")
-        except (KeyboardInterrupt, TimeoutError):
-            if cancel:
-                self._forget(future)
-            raise
-        finally:
-            self._wake()  # somebody else has to receive now
-
-    def _receive(self, seconds: float | None) -> None:
-        """Receive, which nobody else does, and take what has come.
-
-        A callback of ours that asks for something meanwhile, or another thread, goes on with the same messages.
-        """
-        messages = self._messages
-        try:
-            if not messages:
-                try:
-                    self._receiving = True
-                    self._lock.release()
-                    messages.extend(self._carrier.receive(seconds))
-                finally:
-                    self._receiving = False
-                    self._lock.acquire()
-            while messages:
-                self._borrower.take(messages.popleft())
-        except (OSError, TotohioError, ReferenceError) as error:
-            self._end(DisconnectedError("it was closed") if self._over.is_set() else error)
-        self._wake()
-
-    def _wake(self) -> None:
-        """Have the threads that wait look whether there is something for them to do."""
-        if self._waiting:
-            self._arrived.notify_all()
-
-    def _look(self) -> None:
-        self._ours()
-        with self._lock:
-            if self._borrower.closed is None and not self._receiving:
-                self._receive(0.0)
-
-    def _cancel(self, future: Future[Any]) -> None:
-        self._ours()
-        with self._lock:
-            if not future.done():
-                self._forget(future)
-                if not future.done():
-                    future.cancel()
-                self._wake()
-
-    def _forget(self, future: Future[Any]) -> None:
-        """Give up an answer; where the server cannot be told that, the session is over."""
-        try:
-            self._borrower.forget(future)
-        except OSError as error:
-            self._failed(error)
-
     def _end(self, error: BaseException) -> None:
-        self._borrower.close(error)
+        super()._end(error)
         self._found.clear()
-        with contextlib.suppress(OSError):
-            self._carrier.close()
-        self._wake()
 
     def _keep_alive(self, seconds: float) -> None:
         """Say that we are there when nothing else was said, also while somebody waits for an answer."""
@@ -426,7 +242,7 @@ def connect(
         TotoException: 1005, the user or the password is wrong; 1004, the session; 1016, the user has not the role.
         ValueError: The URL is none, or it is not said who we are; or the timeout is none.
     """
-    if timeout <= 0.0:
+    if not 0.0 < timeout <= threading.TIMEOUT_MAX:
         raise ValueError(f"a timeout of {timeout:g} seconds is none")
     if (user_id is None or password is None) == (session_id is None or session_key is None):
         raise ValueError("say who it is: user_id and password, or session_id and session_key")

@@ -41,17 +41,24 @@ def read_url(url: str) -> Place:
     """Read a URL.
 
     Raises:
-        ValueError: It is none of those that lead to what is lent.
+        ValueError: It is none of those that lead to what is lent. One that may have a password in it is not shown.
     """
-    parts = urlsplit(url)
-    if "@" in parts.netloc:  # which is not shown: it may have a password
-        raise ValueError("a URL names no user here: who it is, is said apart")
-    scheme, host, port = parts.scheme, parts.hostname, parts.port
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        if "@" in url:
+            raise _named() from None
+        raise
     web = scheme in WEB_PORTS
-    if scheme not in SCHEMES or not host or port == 0 or not (web or parts.path in ("", "/")):
+    if "@" in (parts.netloc if web else url):
+        raise _named()
+    if scheme not in SCHEMES or not host:
         raise _unlike(url)
-    if parts.fragment or (parts.query and not web):
-        raise _unlike(url)
+    if port == 0:
+        raise _unlike(url, ": 0 is no port to connect to")
+    if not web and (parts.path not in ("", "/") or parts.query or parts.fragment):
+        raise _unlike(url, f": {scheme}:// leads to a host and a port alone")
     if web:
         try:
             parse_uri(url)
@@ -80,6 +87,10 @@ def read_place(target: Address, *, secure: bool) -> Place:
     return Place(f"{'totohio+tls' if secure else 'totohio'}://{named}:{port}", (host, port), secure)
 
 
-def _unlike(url: str) -> ValueError:
+def _unlike(url: str, why: str = "") -> ValueError:
     url = url.rpartition("@")[2]  # a user and a password are not shown
-    return ValueError(f"{url!r} is no URL such as totohio://localhost:{PORT}")
+    return ValueError(f"{url!r} is no URL such as totohio://localhost:{PORT}{why}")
+
+
+def _named() -> ValueError:
+    return ValueError("a URL names no user here: who it is, is said apart")

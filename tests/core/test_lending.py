@@ -1,5 +1,6 @@
 """What of an object that is lent can be reached: what is marked, and nothing else whatever its name."""
 
+import functools
 import math
 import statistics
 import types
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from totohio import requires_role
-from totohio.core.lending import METHOD, VALUE, Exposures, ForbiddenError, lend, lent_in, mark_of
+from totohio.core.lending import MARK, METHOD, VALUE, Exposures, ForbiddenError, lend, lent_in, mark_of
 
 
 @lend(attributes=["name"], settable=["mood"])
@@ -291,8 +292,32 @@ def test_a_private_name_cannot_be_marked_as_an_attribute() -> None:
 
 @pytest.mark.parametrize("target", [1, "text", len, int, math.sqrt], ids=str)
 def test_what_can_carry_no_mark_cannot_be_lent(target: Any) -> None:
-    with pytest.raises(TypeError, match="cannot be marked"):
+    with pytest.raises(TypeError, match="cannot be lent by a mark"):
         lend(target)
+
+
+class Held:
+    """What holds no function."""
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        functools.lru_cache(max),
+        functools.partial(max, 1),
+        functools.cached_property(lambda held: 1),
+        functools.partialmethod(max, 1),
+        staticmethod(functools.partial(max, 1)),
+        property(functools.partial(max, 1)),  # type: ignore[arg-type]
+        Held(),
+        Held().__str__,
+    ],
+    ids=lambda target: type(target).__name__,
+)
+def test_what_would_carry_a_mark_in_vain_is_refused_and_left_as_it_was(target: Any) -> None:
+    with pytest.raises(TypeError, match="cannot be lent by a mark: lend a function that calls it"):
+        lend(target)
+    assert MARK not in getattr(target, "__dict__", {})
 
 
 def test_an_object_is_described_by_its_class_once_and_a_function_by_itself(exposures: Exposures) -> None:

@@ -86,7 +86,8 @@ def lend(
 
     Raises:
         ValueError: A name begins with an underscore.
-        TypeError: It can carry no mark, or is a property that asks for a role or a thread.
+        TypeError: It is neither a function nor a class, nor a property, static or class method that is made of a
+            function; or it is a property that asks for a role or a thread.
     """
     writable = frozenset(settable)
     mark = Lent(thread=thread, attributes=frozenset(attributes) | writable, settable=writable)
@@ -107,10 +108,17 @@ def lend(
         try:
             setattr(holder, MARK, mark)
         except (AttributeError, TypeError):
-            raise TypeError(f"{target!r} cannot be marked: lend a function that calls it") from None
+            raise _unlendable(target) from None
+        if mark_of(target) is None:
+            delattr(holder, MARK)
+            raise _unlendable(target)
         return target
 
     return attach if target is None else attach(target)
+
+
+def _unlendable(target: Any) -> TypeError:
+    return TypeError(f"{target!r} cannot be lent by a mark: lend a function that calls it")
 
 
 def mark_of(target: Any) -> Lent | None:

@@ -14,7 +14,8 @@ from tests.app.pages import METHODS, Page, options, sockets
 from tests.methods import Serve
 from tests.processes import reset
 from tests.support import STEPS
-from totohio.wire.upgrading import SLICE, Channel
+from totohio.wire.slicing import SLICE
+from totohio.wire.upgrading import Channel
 
 
 def test_a_client_that_says_nothing_is_asked_and_given_up(page: Page) -> None:

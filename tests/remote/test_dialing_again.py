@@ -10,6 +10,7 @@ from totohio import TotoException
 from totohio.base.errors import ERROR_USER_ID_EXISTS
 from totohio.remote import DisconnectedError
 from totohio.remote.retrying import FIRST_PAUSE, LAST_PAUSE, STEADY
+from totohio.remote.tunnelling import NotLendingError
 from totohio.sim import World, partition, refuse, sim
 from totohio.sim.hosting import Host
 from totohio.sim.worlding import Script
@@ -298,7 +299,7 @@ def test_somebody_who_speaks_something_else_is_asked_once(world: World) -> None:
     dialer = Dialer(world, server, address=(server.name, server.port), reconnect=True)  # where HTTP is spoken
 
     def script() -> Script:
-        with pytest.raises(Exception, match=r"a frame of \d+ bytes"):
+        with pytest.raises(NotLendingError, match="HTTP is spoken there"):
             yield dialer.doer.ready
 
     dialer.run(script())

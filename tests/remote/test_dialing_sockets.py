@@ -1,5 +1,6 @@
 """A client that does not wait, through WebSockets and TLS, by URL."""
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -22,7 +23,7 @@ from totohio import Future, PollingDoist, TotoException
 from totohio.base.doing import Doer
 from totohio.base.errors import TotohioError
 from totohio.remote import DisconnectedError, RemoteDoer
-from totohio.remote.tunnelling import NoTunnelError, Tunnel
+from totohio.remote.tunnelling import NotLendingError, Tunnel
 from totohio.sim import World
 from totohio.sim.worlding import Script
 from totohio.wire.lending import LendingError
@@ -131,13 +132,13 @@ def test_what_is_no_message_ends_it_and_the_server_is_told_why(data: bytes, code
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(b"404 Not Found", NoTunnelError), (b"200 OK", NoTunnelError), (b"503 Busy", OSError), (b"429 Busy", OSError)],
+    [(b"404 Not Found", NotLendingError), (b"200 OK", NotLendingError), (b"503 Busy", OSError), (b"429 Busy", OSError)],
 )
 def test_a_reply_that_opens_none_says_whether_to_come_again(status: bytes, kind: type[OSError]) -> None:
     tunnel = Tunnel(URL)
     with pytest.raises(ConnectionRefusedError, match=status.decode()) as caught:
         tunnel.received(b"HTTP/1.1 %b\r\nContent-Length: 2\r\n\r\nno" % status)
-    assert isinstance(caught.value, NoTunnelError) is (kind is NoTunnelError)
+    assert isinstance(caught.value, NotLendingError) is (kind is NotLendingError)
 
 
 @given(st.binary(max_size=200), st.booleans(), st.integers(1, 50))
@@ -203,7 +204,7 @@ def test_a_path_without_a_websocket_is_asked_once(path: str) -> None:
         dialer = Dialer(world, server, address=f"ws://server:{server.port}{path}", reconnect=True)
 
         def script() -> Script:
-            with pytest.raises(NoTunnelError if path == "/other" else TotoException):
+            with pytest.raises(NotLendingError if path == "/other" else TotoException):
                 yield dialer.doer.ready
 
         dialer.run(script())
@@ -288,7 +289,8 @@ def dialed(scheme: str, serve: Callable[[socket.socket], Any]) -> tuple[Any, Bas
 
         thread = threading.Thread(target=accept)
         thread.start()
-        doer = RemoteDoer(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/lend", user_id="ada", password=PASSWORD)
+        url = f"{scheme}://127.0.0.1:{listener.getsockname()[1]}{'/lend' if scheme.startswith('ws') else ''}"
+        doer = RemoteDoer(url, user_id="ada", password=PASSWORD, reconnect=True)
         doist = PollingDoist(doers=[doer])
         doist.enter()
         try:
@@ -316,6 +318,21 @@ def test_a_server_that_says_what_is_no_message_is_told_so_before_the_connection_
         return None if server.close_rcvd is None else server.close_rcvd.code
 
     assert dialed("ws", serve)[0] == code
+
+
+@pytest.mark.parametrize(
+    ("data", "what"), [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP"), (b"\x15\x03\x03\x00\x02\x02\x46", "TLS")]
+)
+def test_who_speaks_something_else_is_recognised_and_not_asked_again(data: bytes, what: str) -> None:
+    def serve(sock: socket.socket) -> None:
+        sock.recv(65536)
+        sock.sendall(data)
+        with contextlib.suppress(ConnectionResetError):
+            sock.recv(65536)
+
+    _, error = dialed("totohio", serve)
+    assert isinstance(error, NotLendingError)
+    assert str(error) == f"{what} is spoken there"
 
 
 def test_a_server_whose_certificate_is_not_trusted_is_told_so_before_the_connection_ends() -> None:

@@ -17,7 +17,7 @@ from totohio.app.lending import GREETING
 from totohio.remote import Remote
 from totohio.remote.sessions import GREETING_SIZE
 from totohio.wire.framing import FramingError, frame
-from totohio.wire.upgrading import SLICE
+from totohio.wire.slicing import SLICE
 from totohio.wire.upgrading import _Protocol as Reading
 
 LARGEST = 150_000  # bytes of a message; fewer than somebody unknown may say in all

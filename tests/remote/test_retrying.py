@@ -12,7 +12,7 @@ from totohio.core.proving import ProofError
 from totohio.remote import DisconnectedError, RemoteError
 from totohio.remote.raising import describe_error, made_error
 from totohio.remote.retrying import FIRST_PAUSE, LAST_PAUSE, Backoff, may_pass
-from totohio.remote.tunnelling import NoTunnelError
+from totohio.remote.tunnelling import NotLendingError
 from totohio.sim.clocking import SimMinter
 from totohio.sim.seeding import Dice
 from totohio.wire.framing import FramingError
@@ -56,7 +56,7 @@ def test_what_may_pass_is_tried_again(error: BaseException) -> None:
         ssl.SSLCertVerificationError("not trusted"),
         ssl.SSLError("wrong version"),
         *(told(TotoException(code, "for good")) for code in (1004, 1005, 1016, "own")),
-        NoTunnelError("404"),
+        NotLendingError("404"),
         ProofError("somebody else"),
         FramingError("HTTP"),
         LendingError("garbage"),

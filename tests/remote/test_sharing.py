@@ -120,7 +120,6 @@ def test_a_websocket_whose_server_takes_nothing_any_more_is_given_up(shop: Any) 
     remote.close()
 
 
-@pytest.mark.parametrize("shop", ["tcp", "tls"], indirect=True)
 def test_what_several_threads_send_at_once_comes_whole_and_what_the_server_sends_meanwhile_too(shop: Any) -> None:
     site, who = shop
     with site.connect(**who) as remote:
@@ -136,6 +135,14 @@ def test_what_several_threads_send_at_once_comes_whole_and_what_the_server_sends
         with ThreadPoolExecutor(4) as pool:
             assert all(pool.map(work, range(4)))
         assert seen == [1_000_000] * 8
+
+
+def test_more_than_there_is_room_for_goes_both_ways_at_once(shop: Any) -> None:
+    site, who = shop
+    with site.connect(**who) as remote:
+        echo, data = remote.later(remote.echo), bytes(range(256)) * 12_000
+        laters = [echo(data) for _ in range(12)]
+        assert all(later.result(LONG) == data for later in laters)
 
 
 def test_calls_that_another_thread_has_to_send_wait_until_it_does(shop: Any) -> None:

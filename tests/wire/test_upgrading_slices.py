@@ -19,7 +19,7 @@ from tests.wire.channels import (
     outcome,
     sent,
 )
-from totohio.wire.upgrading import SLICE
+from totohio.wire.slicing import SLICE
 
 ASKED = b"\x01" * 5  # what the last frame of a flood says
 

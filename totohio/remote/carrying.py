@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import os
 import select
 import socket
 import ssl
@@ -10,16 +9,14 @@ import struct
 import threading
 from typing import Protocol
 
-from websockets.exceptions import ConnectionClosed, InvalidMessage, WebSocketException
-from websockets.sync.client import ClientConnection
-from websockets.sync.client import connect as connect_socket
-
-from totohio.remote.places import MAX_FRAME, read_url
-from totohio.wire.framing import Framer, FramingError, frame
+from totohio.base.clocking import Clock
+from totohio.base.errors import TotohioError
+from totohio.remote.places import Place, read_url
+from totohio.remote.tunnelling import Channel, Frames, Tunnel
+from totohio.wire.framing import frame
 
 READ_SIZE = 1 << 18  # bytes
 MOMENT = 5  # seconds
-STRANGE = {b"HTTP/": "HTTP", b"\x15\x03": "TLS"}  # what begins otherwise than with the length of a message
 TURN = 0.05  # seconds after which who sends looks whether it is to receive as well, and who receives what that has got
 MOMENT_FOR_KERNEL = struct.pack("@ll", MOMENT, 0)  # a timeval: seconds and microseconds (socket(7), SO_RCVTIMEO)
 
@@ -29,7 +26,7 @@ class Carrier(Protocol):
 
     Attributes:
         cut: A message was sent in part only, so that nothing more can be sent.
-        outs: What was posted and is not sent.
+        outs: What was posted and is not sent; a server whose ping is to be answered has "" put there.
     """
 
     cut: bool
@@ -61,23 +58,27 @@ class Carrier(Protocol):
 
 
 class SocketCarrier:
-    """Carries them over a TCP connection.
+    """Carries them over a TCP connection, by themselves or through a WebSocket.
 
     What comes while there is no room for what is sent is read all the same, so that a server which waits for us to
     read, and we for it, do not wait for ever. The socket blocks, but no longer than a moment, so that a call takes two
     system calls: with a timeout in its place Python would set that twice, and ask before it receives.
     """
 
-    def __init__(self, sock: socket.socket, timeout: float) -> None:
+    def __init__(self, sock: socket.socket, timeout: float, tunnel: Tunnel | None = None) -> None:
         """Set it up.
 
         Args:
             sock: A connected socket.
             timeout: Seconds for which the server may take nothing of what is sent.
+            tunnel: The WebSocket, which `begin` opens.
         """
         self._sock = sock
         self._timeout = timeout
-        self._framer = Framer(MAX_FRAME)
+        self._tunnel = tunnel
+        self._channel: Channel = tunnel or Frames()
+        self._wording = threading.Lock()  # a Tunnel is for one thread at a time
+        self._words = b""  # what it has to say itself, such as the answer to the last ping
         self._came: collections.deque[bytes] = collections.deque()  # while something was sent
         self.cut = False
         self.outs: collections.deque[bytes | memoryview] = collections.deque()
@@ -89,6 +90,29 @@ class SocketCarrier:
         self._writable.register(sock, select.POLLOUT)
         self._either.register(sock, select.POLLIN | select.POLLOUT)
         self._prepare()
+
+    def begin(self) -> None:
+        """Open the WebSocket, if it is one.
+
+        Raises:
+            ConnectionRefusedError: There is none for us.
+            TimeoutError: The server does not answer in time.
+            OSError: The connection is over.
+        """
+        tunnel = self._tunnel
+        if tunnel is None:
+            return
+        clock = Clock()
+        end = clock.monotonic() + self._timeout
+        self._push(memoryview(tunnel.take()))
+        while not tunnel.open:
+            left = end - clock.monotonic()
+            if left <= 0.0:
+                raise TimeoutError(f"no answer within {self._timeout:g} seconds")
+            try:
+                self._came += self._messages(self._get(left))
+            except (TotohioError, ConnectionResetError) as error:
+                raise ConnectionRefusedError(f"{error} (does it want TLS, or speak no WebSocket?)") from error
 
     def send(self, data: bytes) -> None:
         """Send a message.
@@ -102,7 +126,11 @@ class SocketCarrier:
 
     def post(self, data: bytes) -> None:
         """Send a message as far as there is room."""
-        framed = frame(data)
+        if self._tunnel is None:
+            framed = frame(data)
+        else:
+            with self._wording:
+                framed = self._channel.pack((data,))
         if not self._sending.acquire(False):
             self.outs.append(framed)
             return
@@ -127,6 +155,8 @@ class SocketCarrier:
                 self.cut = True
                 self._push(memoryview(self.outs[0]))
                 self.outs.popleft()
+                if self._words:
+                    self._push(memoryview(self._said()))
                 self.cut = False
 
     def _see_whole(self) -> None:
@@ -157,6 +187,8 @@ class SocketCarrier:
 
     def close(self) -> None:
         """Close the connection; a thread that receives is woken, and closes the socket."""
+        if self._tunnel is not None and not self._closed:
+            self._leave()
         self._closed = True
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)  # that of TLS would take away what others use
@@ -190,17 +222,40 @@ class SocketCarrier:
                 rest = rest[self._put(rest) :]
 
     def _messages(self, data: bytes | None) -> list[bytes]:
+        """Give the messages that are whole with what has come; "" is the end."""
         if data is None:
             return []
         if not data:
-            raise ConnectionResetError("the server has closed the connection")
-        try:
-            return self._framer.frames(data)
-        except FramingError as error:
-            for begin, what in STRANGE.items():
-                if data.startswith(begin):
-                    raise ConnectionRefusedError(f"{what} is spoken there") from error
-            raise
+            raise ConnectionResetError(self._channel.closed or "the server has closed the connection")
+        if self._tunnel is None:
+            return self._channel.received(data)
+        with self._wording:
+            try:
+                return self._channel.received(data)
+            finally:
+                words = self._channel.take()
+                if words:
+                    self._words = words
+                    if not self.outs:
+                        self.outs.append(b"")  # so that somebody sends them
+
+    def _said(self) -> bytes:
+        """Take what the WebSocket has to say itself."""
+        with self._wording:
+            words, self._words = self._words, b""
+        return words
+
+    def _leave(self) -> None:
+        """Say goodbye, unless something is in the midst of being sent; nobody waits for an answer."""
+        if self._sending.acquire(False):
+            try:
+                if not self.cut and not any(self.outs):
+                    with self._wording:
+                        goodbye = self._channel.leave()
+                    with contextlib.suppress(OSError):
+                        self._put(self._said() + goodbye)
+            finally:
+                self._sending.release()
 
     # ------------------------------------------------------------ the socket
 
@@ -257,70 +312,6 @@ class SecureCarrier(SocketCarrier):
             return None
 
 
-class WebSocketCarrier:
-    """Carries them over a WebSocket, each as a message of its own."""
-
-    def __init__(self, connection: ClientConnection, timeout: float) -> None:
-        """Set it up.
-
-        Args:
-            connection: A WebSocket that is open.
-            timeout: Seconds for which the server may take nothing of what is sent, or twice as long.
-        """
-        self._connection = connection
-        self._busy: list[None] = []  # one for each thread that sends
-        self.cut = False
-        self.outs: collections.deque[bytes | memoryview] = collections.deque()
-        limit = divmod(max(1, round(timeout * 1e6)), 1_000_000)
-        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", *limit))
-
-    def send(self, data: bytes) -> None:
-        """Send a message."""
-        self._busy.append(None)
-        try:
-            self._connection.send(data)
-        except ConnectionClosed as error:
-            raise ConnectionResetError(str(error)) from error
-        except BaseException:
-            self.cut = True
-            raise
-        finally:
-            self._busy.pop()
-
-    def post(self, data: bytes) -> None:
-        """Keep a message until `flush`, since to send it may take long."""
-        self.outs.append(data)
-
-    def flush(self) -> None:
-        """Send what was posted."""
-        outs = self.outs
-        while outs:
-            self.send(bytes(outs[0]))
-            outs.popleft()
-
-    def receive(self, seconds: float | None) -> list[bytes]:
-        """Give a message that has come."""
-        try:
-            message = self._connection.recv(seconds)
-        except TimeoutError:
-            return []
-        except ConnectionClosed as error:
-            raise ConnectionResetError(str(error)) from error
-        return [message] if isinstance(message, bytes) else []
-
-    def close(self) -> None:
-        """Close the connection, with a goodbye unless some thread is in the midst of sending."""
-        if self._busy:
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(self._connection.socket, socket.SHUT_RDWR)
-        self._connection.close()
-
-    def abandon(self) -> None:
-        """Close what this process has of it."""
-        with contextlib.suppress(OSError):
-            os.close(self._connection.socket.detach())
-
-
 def open_carrier(
     url: str,
     timeout: float,
@@ -339,30 +330,34 @@ def open_carrier(
     context = ssl.create_default_context(cafile=cafile) if place.secure else None
     if context is not None and certfile is not None:
         context.load_cert_chain(certfile, keyfile)
-    if place.web:
-        try:
-            opening = connect_socket(url, ssl=context, open_timeout=timeout, max_size=MAX_FRAME, compression=None)
-            return WebSocketCarrier(opening.__enter__(), timeout)  # which every generation of it wants to be called
-        except InvalidMessage as error:
-            raise ConnectionRefusedError(f"{url}: {error} (does it want TLS, or speak no WebSocket?)") from error
-        except WebSocketException as error:
-            raise ConnectionRefusedError(f"{url}: {error}") from error
-        except ssl.SSLCertVerificationError:
-            raise
-        except ssl.SSLError as error:
-            raise _without_tls(url, error) from error
     assert isinstance(place.address, tuple)
     sock = socket.create_connection(place.address, timeout=timeout)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if context is None:
-        return SocketCarrier(sock, timeout)
     try:
-        return SecureCarrier(context.wrap_socket(sock, server_hostname=place.host), timeout)
-    except ssl.SSLCertVerificationError:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return _begun(place, sock, timeout, context)
+    except BaseException:
+        sock.close()
         raise
-    except (ssl.SSLError, ConnectionResetError) as error:
-        raise _without_tls(url, error) from error
 
 
-def _without_tls(url: str, error: OSError) -> ConnectionRefusedError:
-    return ConnectionRefusedError(f"{url}: TLS failed, if it is spoken there at all: {error}")
+def _begun(place: Place, sock: socket.socket, timeout: float, context: ssl.SSLContext | None) -> Carrier:
+    """Begin what goes over a TCP connection: TLS, and a WebSocket."""
+    tunnel = Tunnel(place.url) if place.web else None
+    if context is None:
+        carrier = SocketCarrier(sock, timeout, tunnel)
+    else:
+        try:
+            carrier = SecureCarrier(context.wrap_socket(sock, server_hostname=place.host), timeout, tunnel)
+        except ssl.SSLCertVerificationError:
+            raise
+        except (ssl.SSLError, ConnectionResetError) as error:
+            raise ConnectionRefusedError(f"{place.url}: TLS failed, if it is spoken there at all: {error}") from error
+    try:
+        carrier.begin()
+    except OSError as error:
+        carrier.close()
+        raise type(error)(f"{place.url}: {error}") from error
+    except BaseException:
+        carrier.close()
+        raise
+    return carrier

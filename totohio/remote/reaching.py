@@ -25,6 +25,7 @@ from totohio.remote.conversing import DisconnectedError
 from totohio.remote.places import Place
 from totohio.remote.securing import Veil
 from totohio.remote.tunnelling import Channel, Frames, Tunnel
+from totohio.wire.slicing import SLICE
 
 SHORTEST = 0.1  # seconds that an address has, however many there are
 
@@ -85,14 +86,17 @@ class Line:
         self._tyme = tyme
         self._owner = owner
         self._veil = None if secure is None else Veil(*secure)
-        self._channel: Channel = Tunnel(place.url) if place.web else Frames()
+        self._channel: Channel = Tunnel(place.url, most=SLICE) if place.web else Frames(SLICE)
+        self._ending: BaseException | None = None  # what it fails with when all that has come is taken
         self._addresses: list[Address] = []  # that are to be tried
         self._deadline = math.inf
         self._lookup: Future[list[tuple[str, int]]] | None = None
         self._looking: Run | None = None
 
     def due(self) -> float:
-        """The tyme at which `service` gives something up."""
+        """The tyme at which `service` gives something up, or takes more of what has come."""
+        if self._channel.more and not self.closed:
+            return self._tyme()
         if self._looking is not None:
             return self._deadline
         return math.inf if self.link is None else self.link.due
@@ -112,8 +116,10 @@ class Line:
                 self._looking = self._lot.run(self._lookup, self._looked_up)
 
     def service(self, tyme: float) -> None:
-        """Give up what takes too long."""
-        if self._looking is not None:
+        """Give up what takes too long, and take more of what has come."""
+        if self._channel.more and not self.closed:
+            self.received(b"")
+        elif self._looking is not None:
             if tyme >= self._deadline:
                 host = self._place.host
                 self._fail(TimeoutError(errno.ETIMEDOUT, f"no address of {host} within {CONNECT_TIMEOUT:g} seconds"))
@@ -175,12 +181,13 @@ class Line:
 
     def received(self, data: bytes) -> None:
         """The server has said something."""
-        veil, channel = self._veil, self._channel
+        link, veil, channel = self.link, self._veil, self._channel
+        assert link is not None
         messages: list[bytes] = []
         try:
             if veil is not None:
                 data = veil.received(data)
-            if data:
+            if data or channel.more:
                 messages = channel.received(data)
         except (OSError, TotohioError) as error:
             self._flush()  # what is wrong, or a goodbye
@@ -195,20 +202,26 @@ class Line:
         self._owner.received(messages)
         if channel.closed is not None:
             self._fail(DisconnectedError(f"the server has closed the WebSocket: {channel.closed}"))
+        elif channel.more:
+            link.pause()
+        elif self._ending is not None:
+            self._fail(self._ending)
+        else:
+            link.resume()
 
     def drained(self) -> None:
         """All is sent."""
 
     def ended(self) -> None:
         """The server sends no more."""
-        self._fail(DisconnectedError("the server has closed the connection"))
+        self._end(DisconnectedError("the server has closed the connection"))
 
     def lost(self, error: OSError) -> None:
         """There is no connection, or it broke."""
         if self.link is not None and not self.link.connected:
             self._try(self._addresses, error)
         else:
-            self._fail(error)
+            self._end(error)
 
     # ------------------------------------------------------------ the rest
 
@@ -229,6 +242,13 @@ class Line:
         except BufferError as error:
             self._fail(DisconnectedError(str(error)))
         except OSError as error:  # TLS is over
+            self._fail(error)
+
+    def _end(self, error: BaseException) -> None:
+        """Nothing more comes: fail when all that has come is taken."""
+        if self._channel.more:
+            self._ending = error
+        else:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:

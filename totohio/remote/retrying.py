@@ -10,7 +10,7 @@ from totohio.base.errors import (
     ERROR_TOO_MANY_REQUESTS,
     TotoException,
 )
-from totohio.remote.tunnelling import NoTunnelError
+from totohio.remote.tunnelling import NotLendingError
 from totohio.wire.lending import LendingError
 
 FIRST_PAUSE = 0.1  # seconds at most until it is tried again for the first time; each time twice as many,
@@ -33,7 +33,7 @@ def may_pass(error: BaseException) -> bool:
         return not isinstance(error, LendingError)
     if isinstance(error, ssl.SSLError):
         return isinstance(error, CUT_OFF)
-    return isinstance(error, OSError) and not isinstance(error, NoTunnelError)
+    return isinstance(error, OSError) and not isinstance(error, NotLendingError)
 
 
 class Backoff:

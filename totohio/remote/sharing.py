@@ -213,6 +213,8 @@ class Sharer:
                 self._borrower.take(messages.popleft())
                 if self._carrier.outs:
                     self._flush()
+            if self._carrier.outs:  # the answer to a ping
+                self._flush()
         except (OSError, TotohioError, ReferenceError) as error:
             self._end(DisconnectedError("it was closed") if self._over.is_set() else error)
         self._wake()
@@ -257,12 +259,8 @@ class Sharer:
     def _end(self, error: BaseException) -> None:
         self._borrower.close(error)
         self._wake()
-        try:
-            self._lock.release()
-            with contextlib.suppress(OSError):
-                self._carrier.close()  # a WebSocket says goodbye, and waits for the answer
-        finally:
-            self._lock.acquire()
+        with contextlib.suppress(OSError):
+            self._carrier.close()
 
 
 def _deep() -> bool:

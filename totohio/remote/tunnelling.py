@@ -1,9 +1,10 @@
-"""Messages without a socket: what a client that does not wait puts between its messages and its connection's bytes.
+"""Messages without a socket: what a client puts between its messages and the bytes of its connection.
 
 On a plain connection they are frames with a length. Through a WebSocket each is a message of its own; the grammar is
 that of the package ``websockets``, its protocol without I/O.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -15,14 +16,16 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from totohio.remote.places import MAX_FRAME
-from totohio.wire.framing import Framer, frame
+from totohio.wire.framing import Framer, FramingError, frame
 from totohio.wire.lending import LendingError
+from totohio.wire.slicing import Sliced
 
+STRANGE = {b"HTTP/": "HTTP", b"\x15\x03": "TLS"}  # what begins otherwise than with the length of a message
 PASSING = frozenset((408, 425, 429))  # statuses below 500 that ask to come again (RFC 9110, 8470 and 6585)
 
 
-class NoTunnelError(ConnectionRefusedError):
-    """There is no WebSocket for us at that path, and there will be none."""
+class NotLendingError(ConnectionRefusedError):
+    """Objects are not lent there, nor will be: something else is spoken, or no WebSocket at that path is for us."""
 
 
 class Channel(Protocol):
@@ -31,13 +34,20 @@ class Channel(Protocol):
     Attributes:
         open: Messages can be sent.
         closed: Why the server takes no more; None as long as it does.
+        more: Something that has come waits to be taken.
     """
 
     open: bool
     closed: str | None
 
+    @property
+    def more(self) -> bool:
+        """Something that has come waits to be taken."""
+
     def received(self, data: bytes) -> list[bytes]:
-        """Take bytes that have come; give the messages that are whole.
+        """Take bytes that have come; give the messages that are whole, or as many of them as are taken at a time.
+
+        When there is ``more`` it is to be called again, be it with nothing.
 
         Raises:
             OSError: The server wants no such connection.
@@ -57,18 +67,34 @@ class Channel(Protocol):
 class Frames:
     """Messages on a plain connection; attributes are those of a `Channel`."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: float = math.inf) -> None:
+        """Begin.
+
+        Args:
+            most: Messages that are taken at a time.
+        """
         self.open = True
+        self.more = False
         self.closed: str | None = None
+        self._most = most
         self._framer = Framer(MAX_FRAME)
 
     def received(self, data: bytes) -> list[bytes]:
-        """Take bytes that have come; give the messages that are whole.
+        """Take bytes that have come; give the messages that are whole, or as many of them as are taken at a time.
 
         Raises:
+            NotLendingError: Something else is spoken there.
             FramingError: One is larger than may be.
         """
-        return self._framer.frames(data)
+        try:
+            messages = self._framer.frames(data, self._most)
+        except FramingError as error:
+            for begin, what in STRANGE.items():
+                if data.startswith(begin):
+                    raise NotLendingError(f"{what} is spoken there") from error
+            raise
+        self.more = len(messages) >= self._most
+        return messages
 
     def pack(self, messages: Iterable[bytes]) -> bytes:
         """Give the bytes of messages."""
@@ -86,29 +112,37 @@ class Frames:
 class Tunnel:
     """Messages through a WebSocket; attributes are those of a `Channel`."""
 
-    def __init__(self, url: str, limit: int = MAX_FRAME) -> None:
+    def __init__(self, url: str, limit: int = MAX_FRAME, most: float = math.inf) -> None:
         """Begin with the opening handshake.
 
         Args:
             url: Where the WebSocket is.
             limit: Bytes that a message may have, whatever the number of its fragments; a security limit.
+            most: Frames that are taken at a time.
         """
         self.open = False
         self.closed: str | None = None
-        protocol = ClientProtocol(parse_uri(url), max_size=limit)
+        self._most = most
+        protocol = _Protocol(parse_uri(url), max_size=limit)
         protocol.send_request(protocol.connect())
         self._protocol: Any = protocol
         self._message = bytearray()  # of which fragments have come
 
+    @property
+    def more(self) -> bool:
+        """Something that has come waits to be taken."""
+        return bool(self._protocol.reader.waits)
+
     def received(self, data: bytes) -> list[bytes]:
-        """Take bytes that have come; give the messages that are whole.
+        """Take bytes that have come; give the messages that are whole, or as many of them as are taken at a time.
 
         Raises:
-            NoTunnelError: There is no WebSocket for us.
+            NotLendingError: There is no WebSocket for us.
             ConnectionRefusedError: There is none now.
             LendingError: It is no WebSocket, or not such a one.
         """
         protocol = self._protocol
+        protocol.reader.left = self._most
         protocol.receive_data(data)
         messages: list[bytes] = []
         for event in protocol.events_received():
@@ -154,6 +188,10 @@ class Tunnel:
             self._message.clear()
 
 
+class _Protocol(Sliced, ClientProtocol):
+    """The package's, which pauses when it has read a slice."""
+
+
 def _refused(error: Exception) -> Exception:
     """Give what to raise when the opening handshake fails."""
     if not isinstance(error, InvalidStatus):
@@ -162,4 +200,4 @@ def _refused(error: Exception) -> Exception:
     status = response.status_code
     text = f"the server has no WebSocket for us: {status} {response.reason_phrase}"
     passing = status >= 500 or status in PASSING
-    return ConnectionRefusedError(text) if passing else NoTunnelError(text)
+    return ConnectionRefusedError(text) if passing else NotLendingError(text)

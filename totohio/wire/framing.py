@@ -3,6 +3,7 @@
 Whatever bytes come, in pieces of any size: the frames, or a `FramingError`. No more is kept than one frame may have.
 """
 
+import math
 import struct
 
 from totohio.base.errors import TotohioError
@@ -31,8 +32,8 @@ class Framer:
         """Take bytes that have come."""
         self._received += data
 
-    def frames(self, data: bytes) -> list[bytes]:
-        """Take bytes that have come, and take out all frames that are there as a whole.
+    def frames(self, data: bytes, most: float = math.inf) -> list[bytes]:
+        """Take bytes that have come, and take out all frames that are there as a whole, or the first ``most`` of them.
 
         Raises:
             FramingError: One is larger than ``limit``.
@@ -43,7 +44,7 @@ class Framer:
                 return [data[SIZE:]]  # as it mostly is
         self.feed(data)
         frames: list[bytes] = []
-        while (frame := self.next()) is not None:
+        while len(frames) < most and (frame := self.next()) is not None:
             frames.append(frame)
         return frames
 

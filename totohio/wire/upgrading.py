@@ -2,11 +2,10 @@
 
 The grammar is that of the package ``websockets``, its protocol without I/O. What is added here: messages put together
 from their fragments, texts checked to be UTF-8, one word for each thing that may come, and a bound of what is read in
-one go: an empty frame has six bytes, and to read one takes some 5 microseconds (measured), so that the 64 KiB that
-come at once may hold the work of 50 milliseconds.
+one go.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
@@ -14,9 +13,9 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request as Opening
 from websockets.protocol import State
 from websockets.server import ServerProtocol
-from websockets.streams import StreamReader
 
 from totohio.wire.requesting import Request
+from totohio.wire.slicing import SLICE, Sliced
 
 GOING_AWAY = int(CloseCode.GOING_AWAY)
 NORMAL = int(CloseCode.NORMAL_CLOSURE)
@@ -24,8 +23,6 @@ UNSUPPORTED = int(CloseCode.UNSUPPORTED_DATA)
 TRY_AGAIN_LATER = int(CloseCode.TRY_AGAIN_LATER)
 INVALID_TEXT = int(CloseCode.INVALID_DATA)
 MESSAGES = frozenset((Opcode.TEXT, Opcode.BINARY, Opcode.CONT))
-SLICE = 64  # frames of one connection that are read in a cycle
-WEIGHT = 4096  # bytes in a frame, after it was compressed, that count as one more frame
 
 
 class Channel:
@@ -142,42 +139,5 @@ class Channel:
             self._protocol.fail(INVALID_TEXT, "invalid UTF-8")
 
 
-class _Protocol(ServerProtocol):
+class _Protocol(Sliced, ServerProtocol):
     """The package's, which pauses when it has read a slice."""
-
-    reader: "_Reader"
-
-    def parse(self) -> Generator[None, None, None]:
-        """Read frames, for as long as the connection lives."""
-        self.reader = _Reader()
-        yield from super().parse()
-
-    def recv_frame(self, frame: Frame) -> None:
-        """A frame was read."""
-        self.reader.left -= 1 + len(frame.data) // WEIGHT
-        super().recv_frame(frame)
-
-
-class _Reader(StreamReader):
-    """What has come. Once the slice is read, its next frame is not there for the protocol, as if it were to come yet.
-
-    Attributes:
-        left: Frames of the slice that may still be read.
-    """
-
-    left = SLICE
-
-    @property
-    def waits(self) -> bool:
-        """Tell whether more than the slice has come."""
-        return self.left <= 0 and bool(self.buffer)
-
-    def at_eof(self) -> Generator[None, None, bool]:
-        """Tell whether all is read and no more comes; asked before each frame, and waits when that is not known."""
-        while True:
-            if self.left > 0:
-                if self.buffer:
-                    return False
-                if self.eof:
-                    return True
-            yield

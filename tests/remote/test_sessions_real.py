@@ -1,5 +1,7 @@
 """Sessions over real sockets: what they say to clients that say strange things, who may come in, and their limits."""
 
+import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ import pytest
 from tests.remote.peers import NONCE, Peer, error_of, packed
 from tests.remote.support import PASSWORD, Site
 from totohio import TotoException
+from totohio.app.conveying import ROOM
+from totohio.app.lending import QUIET
 from totohio.remote import DisconnectedError
 from totohio.remote.table import TableFullError
 from totohio.wire.framing import HEAD
@@ -268,6 +272,46 @@ def test_sessions_are_counted(make: Make) -> None:
         assert third.closed()
         assert remote.add(1, 2) == 3
         assert peer.log_in()["v"][0] == "ada"
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_one_that_is_too_many_is_told_so_and_the_log_says_it_once(
+    make: Make, tls: Any, secure: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "totohio")
+    options, who = tls if secure else ({}, {})
+    site = make(remote_max_sessions=1, **options)
+    with site.connect(**who) as remote:
+        for _ in range(3):
+            with pytest.raises(DisconnectedError, match=r"has ended the session: there are too many sessions$"):
+                site.connect(**who)
+        assert remote.add(1, 2) == 3
+        assert caplog.text.count("remote: no room for more than 1 sessions") == 1
+        site.advance(QUIET + 1.0)
+        remote.ping()
+        with pytest.raises(DisconnectedError):
+            site.connect(**who)
+        assert caplog.text.count("remote: no room for more than 1 sessions") == 2
+    gone(site)
+
+
+def test_those_that_are_too_many_leave_room_for_others_however_slowly_they_read(make: Make) -> None:
+    site = make(remote_max_sessions=1)
+    with site.connect() as remote, contextlib.ExitStack() as peers:
+        told = 0
+        for peer in [peers.enter_context(Peer(site)) for _ in range(30)]:
+            with contextlib.suppress(ConnectionError):
+                told += peer.receive() == {"o": "end", "a": ["there are too many sessions"]}
+        assert told == ROOM
+        assert remote.add(1, 2) == 3
+
+
+def test_who_does_not_begin_with_tls_takes_no_session_from_others(make: Make, tls: Any) -> None:
+    options, who = tls
+    site = make(remote_max_sessions=1, **options)
+    with Peer(site), Peer(site), site.connect(**who) as remote:
+        assert len(site.house.sessions) == 1
+        assert remote.add(1, 2) == 3
 
 
 def test_who_does_not_say_who_it_is_makes_room_for_others(make: Make) -> None:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import msgpack
+
 from totohio.app.handling import TotoHandler
 from totohio.app.settings import Settings
 from totohio.base.errors import ERROR_TOO_MANY_REQUESTS, TotohioError
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from totohio.app.lending import LendingHouse
 
 STRANGE = 2 * GREETINGS * GREETING_SIZE  # bytes of a WebSocket whose client has not said who it is, frames and all
+
+ROOM = 16  # connections left for others, or a client that is one too many is not told so: it may be slow to read that
 
 
 class Connection:
@@ -201,35 +205,56 @@ class SocketConnection(Connection):
             self._steward.depart(self._channel.take())
 
 
+class Refusal:
+    """What the connection of a client that is one too many is handed to, which is told so and closed."""
+
+    def received(self, data: bytes) -> None:
+        """Nothing is read any more."""
+
+    def lost(self) -> None:
+        """It has read it, or left before."""
+
+
 class LendingSteward(Steward):
     """A connection that never speaks HTTP."""
 
     house: "LendingHouse"
+    _connection: Connection | None = None  # as long as TLS is not begun, or when there are too many
 
     def open(self) -> None:
-        """Begin."""
+        """Begin, with TLS or with a session."""
         super().open()
+        if not self.remoter.shaking:
+            self._begin()
+
+    def _begin(self) -> None:
         ca = self.remoter.ca
         try:
-            connection = Connection(self.house, self, ca[0] if isinstance(ca, tuple) else "")
-        except TotohioError:
-            self.close()
+            self._connection = Connection(self.house, self, ca[0] if isinstance(ca, tuple) else "")
+        except TotohioError as error:
+            if self.server.bounds.max_connections - len(self.server.stewards) < ROOM:
+                self.close()
+                return
+            self.adopt(Refusal())
+            self.depart(frame(msgpack.packb({"o": "end", "a": [str(error)]})))
             return
-        self._connection = connection
-        self.adopt(connection)
-        if not self.remoter.shaking:
-            self._settle()  # no deadline of HTTP's is this connection's
+        self.adopt(self._connection)
+        self._settle()  # no deadline of HTTP's is this connection's
 
     def _shake(self) -> None:
         super()._shake()
-        if not (self.closed or self.remoter.shaking):
+        if not (self.closed or self.remoter.shaking or self.lingering):
             self._settle()
 
     def _receive(self) -> None:
         """Hand over what has come; what the session sends then, or waits for, it says itself."""
         remoter = self.remoter
+        if self._connection is None and not self.lingering:
+            self._begin()  # TLS is begun
+            if self._connection is None:
+                return
         data = None if self.lingering else remoter.receive()
-        if data is not None:
+        if data is not None and self._connection is not None:
             self._connection.received(data)
         elif self.lingering:
             super()._receive()

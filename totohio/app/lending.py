@@ -1,6 +1,7 @@
 """Lends objects to clients: the sessions of a server, their connections, and the Doer that runs them."""
 
 import importlib
+import logging
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -29,10 +30,13 @@ from totohio.remote.ports import Gate, Policy
 from totohio.remote.sessions import RemoteSession
 from totohio.wire.lending import LendingError
 
+logger = logging.getLogger("totohio")
+
 GREETING = 10.0  # seconds that a client has to say who it is
 GRACE = 0.5  # and has for it when others are kept out
 NONCE = 16  # bytes
 EXPIRIES = 256  # calls and sessions that are ended in a cycle
+QUIET = 60.0  # seconds after which it is said again that there are too many sessions
 PATIENCE = 600.0  # seconds that a worker thread waits for a client's callback at most
 
 
@@ -97,6 +101,7 @@ class LendingHouse:
         timed = (self.waits, self.leases, self.greetings, self.executions, self.reviews.dues)
         self._deadlines: tuple[Deadlines[Any], ...] = timed
         self.max_sessions = settings.remote_max_sessions
+        self._quiet_until = -math.inf  # the tyme until which it is not said again that there are too many
         self.sessions: dict[RemoteSession, None] = {}
         self.retiring = False
         self._minter = environment.minter
@@ -118,6 +123,9 @@ class LendingHouse:
             TotohioError: There are too many.
         """
         if len(self.sessions) >= self.max_sessions and not self._make_room():
+            if self.lot.tyme >= self._quiet_until:
+                self._quiet_until = self.lot.tyme + QUIET
+                logger.warning("remote: no room for more than %d sessions", self.max_sessions)
             raise TotohioError("there are too many sessions")
         session = RemoteSession(self, carrier, nonce=self._minter.draw(NONCE), address=address, framed=framed)
         self.sessions[session] = None

@@ -186,6 +186,8 @@ class Remote(Sharer):
         try:
             greeting = self.perform("hello", None, [VERSION])
         except DisconnectedError as error:
+            if isinstance(self._borrower.closed, DisconnectedError):  # it has said why
+                raise
             raise DisconnectedError(f"{error} (does it lend objects, in TLS or without as the URL says?)") from error
         self._borrower.greeted(greeting)
         return greeting

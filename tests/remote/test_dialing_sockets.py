@@ -90,6 +90,8 @@ def test_a_close_is_answered_after_what_came_before_it() -> None:
     assert server.close_rcvd is not None
     assert server.close_rcvd.code == 1001
     assert tunnel.leave() == b""
+    with pytest.raises(ConnectionResetError, match="the session has ended"):
+        tunnel.pack([b"late"])
 
 
 def test_it_says_goodbye() -> None:
@@ -97,6 +99,8 @@ def test_it_says_goodbye() -> None:
     server.receive_data(tunnel.leave())
     assert server.close_rcvd is not None
     assert server.close_rcvd.code == 1000
+    with pytest.raises(ConnectionResetError, match="it was left"):
+        tunnel.pack([b"late"])
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 50])

@@ -249,7 +249,7 @@ class LendingSteward(Steward):
     def _receive(self) -> None:
         """Hand over what has come; what the session sends then, or waits for, it says itself."""
         remoter = self.remoter
-        if self._connection is None and not self.lingering:
+        if self._connection is None and not (self.lingering or self.closing):
             self._begin()  # TLS is begun
             if self._connection is None:
                 return

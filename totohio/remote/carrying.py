@@ -104,15 +104,15 @@ class SocketCarrier:
             return
         clock = Clock()
         end = clock.monotonic() + self._timeout
-        self._push(memoryview(tunnel.take()))
-        while not tunnel.open:
-            left = end - clock.monotonic()
-            if left <= 0.0:
-                raise TimeoutError(f"no answer within {self._timeout:g} seconds")
-            try:
+        try:
+            self._push(memoryview(tunnel.take()))
+            while not tunnel.open:
+                left = end - clock.monotonic()
+                if left <= 0.0:
+                    raise TimeoutError(f"no answer within {self._timeout:g} seconds")
                 self._came += self._messages(self._get(left))
-            except (TotohioError, ConnectionResetError) as error:
-                raise ConnectionRefusedError(f"{error} (does it want TLS, or speak no WebSocket?)") from error
+        except (TotohioError, ConnectionResetError) as error:
+            raise ConnectionRefusedError(f"{error} (does it want TLS, or speak no WebSocket?)") from error
 
     def send(self, data: bytes) -> None:
         """Send a message.

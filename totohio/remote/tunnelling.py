@@ -55,7 +55,11 @@ class Channel(Protocol):
         """
 
     def pack(self, messages: Iterable[bytes]) -> bytes:
-        """Give the bytes of messages."""
+        """Give the bytes of messages.
+
+        Raises:
+            OSError: None can be sent any more.
+        """
 
     def take(self) -> bytes:
         """Give what else is to be sent: the beginning, the answer to a ping; "" when there is nothing."""
@@ -158,7 +162,13 @@ class Tunnel:
         return messages
 
     def pack(self, messages: Iterable[bytes]) -> bytes:
-        """Give the bytes of messages."""
+        """Give the bytes of messages.
+
+        Raises:
+            ConnectionResetError: Either end has said goodbye.
+        """
+        if self._protocol.state is not State.OPEN:
+            raise ConnectionResetError(f"the WebSocket is closed: {self.closed or 'it was left'}")
         for message in messages:
             self._protocol.send_binary(message)
         return self.take()

@@ -4,7 +4,7 @@ import functools
 import math
 import statistics
 import types
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import pytest
@@ -296,8 +296,18 @@ def test_what_can_carry_no_mark_cannot_be_lent(target: Any) -> None:
         lend(target)
 
 
-class Held:
+T = TypeVar("T")
+
+
+class Held(Generic[T]):
     """What holds no function."""
+
+
+class Deaf:
+    """What takes no attribute, and does not say so."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Nothing."""
 
 
 @pytest.mark.parametrize(
@@ -310,7 +320,9 @@ class Held:
         staticmethod(functools.partial(max, 1)),
         property(functools.partial(max, 1)),  # type: ignore[arg-type]
         Held(),
+        Held[int],
         Held().__str__,
+        Deaf(),
     ],
     ids=lambda target: type(target).__name__,
 )
@@ -318,6 +330,7 @@ def test_what_would_carry_a_mark_in_vain_is_refused_and_left_as_it_was(target: A
     with pytest.raises(TypeError, match="cannot be lent by a mark: lend a function that calls it"):
         lend(target)
     assert MARK not in getattr(target, "__dict__", {})
+    assert mark_of(Held) is None
 
 
 def test_an_object_is_described_by_its_class_once_and_a_function_by_itself(exposures: Exposures) -> None:

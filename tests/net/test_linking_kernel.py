@@ -111,6 +111,27 @@ def test_a_peers_reset_is_noticed_in_each_state(line: Line, state: str) -> None:
     assert isinstance(line.owner.error, (ConnectionResetError, BrokenPipeError))
 
 
+@pytest.mark.parametrize("patient", [True, False])
+def test_what_was_sent_before_a_reset_is_received_after_a_pause_that_is_patient(line: Line, patient: bool) -> None:
+    line.link.pause(patient=patient)
+    line.link.send(b"question")
+    assert line.peer.recv(100) == b"question"
+    line.peer.send(b"answer")
+    line.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    line.peer.close()
+    for _ in range(10):
+        line.poller.wait(0.01)
+        for attendant, mask in line.poller.ready():
+            attendant.attend(mask)
+    assert ("lost" in line.owner.told) is not patient
+    assert line.owner.data == b""
+    line.link.send(b"to nobody")
+    line.link.resume()
+    line.until("lost")
+    assert line.owner.data == (b"answer" if patient else b"")
+    assert isinstance(line.owner.error, ConnectionResetError)
+
+
 def test_a_port_where_nobody_listens_refuses() -> None:
     network, owner = KernelNetwork(), Notes()
     poller = network.poller()

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from tests.remote.peers import NONCE, Peer, error_of, packed
 from tests.remote.support import PASSWORD, Site
 from totohio import TotoException
-from totohio.app.conveying import ROOM
+from totohio.app.conveying import ROOM, LendingSteward
 from totohio.app.lending import QUIET
 from totohio.remote import DisconnectedError
 from totohio.remote.table import TableFullError
@@ -293,6 +294,46 @@ def test_one_that_is_too_many_is_told_so_and_the_log_says_it_once(
             site.connect(**who)
         assert caplog.text.count("remote: no room for more than 1 sessions") == 2
     gone(site)
+
+
+def test_one_that_is_too_many_is_told_so_when_replies_are_gathered(
+    make: Make, tls: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shake = LendingSteward._shake
+
+    def gathering(steward: LendingSteward) -> None:
+        steward.server.gathered = []
+        shake(steward)
+        steward.server._dispense()
+        steward.server.gathered = None
+
+    options, who = tls
+    site = make(remote_max_sessions=1, **options)
+    monkeypatch.setattr(LendingSteward, "_shake", gathering)
+    with site.connect(**who) as remote:
+        with pytest.raises(DisconnectedError, match="there are too many sessions"):
+            site.connect(**who)
+        assert remote.add(1, 2) == 3
+
+
+def test_who_begins_with_tls_when_the_server_goes_down_gets_no_session(make: Make, tls: Any) -> None:
+    options, who = tls
+    site = make(**options)
+    context = ssl.create_default_context(cafile=who["cafile"])
+    with site.connect(**who) as remote, Peer(site) as late:
+        nap = remote.later(remote.nap)(5)
+        remote.ping()
+        site.until(lambda: len(site.server.built.lending.server.stewards) == 2, "both are connected")
+        site.server.drain()
+        site.until(lambda: site.house.retiring, "it drains")
+        with contextlib.suppress(OSError), context.wrap_socket(late.sock, server_hostname="127.0.0.1") as secure:
+            assert secure.recv(100) == b""
+        assert len(site.house.sessions) == 1
+        site.clock.offset += 5.1
+        site.server.built.inbox.post(lambda: None)
+        assert nap.result(30.0) == 5
+    site._thread.join(30.0)
+    assert not site._thread.is_alive()
 
 
 def test_those_that_are_too_many_leave_room_for_others_however_slowly_they_read(make: Make) -> None:

@@ -228,6 +228,9 @@ class LendingSteward(Steward):
             self._begin()
 
     def _begin(self) -> None:
+        if self.house.retiring:  # TLS was still to begin when the server began to go down
+            self.close()
+            return
         ca = self.remoter.ca
         try:
             self._connection = Connection(self.house, self, ca[0] if isinstance(ca, tuple) else "")
@@ -243,7 +246,7 @@ class LendingSteward(Steward):
 
     def _shake(self) -> None:
         super()._shake()
-        if not (self.closed or self.remoter.shaking or self.lingering):
+        if not (self.closed or self.remoter.shaking or self.lingering or self.closing):
             self._settle()
 
     def _receive(self) -> None:

@@ -105,13 +105,12 @@ def lend(
                 raise TypeError(f"{target!r} is read in the cycle: lend a method that is called in a worker thread")
         elif isinstance(target, (staticmethod, classmethod)):
             holder = target.__func__
+        if not isinstance(holder, (type, FunctionType)):  # others would carry it in vain
+            raise _unlendable(target)
         try:
             setattr(holder, MARK, mark)
         except (AttributeError, TypeError):
             raise _unlendable(target) from None
-        if mark_of(target) is None:
-            delattr(holder, MARK)
-            raise _unlendable(target)
         return target
 
     return attach if target is None else attach(target)

@@ -70,6 +70,7 @@ class Link:
         "_network",
         "_outs",
         "_owner",
+        "_patient",
         "_paused",
         "_poller",
         "_sock",
@@ -115,7 +116,7 @@ class Link:
         self._max_pending = max_pending
         self._outs: deque[memoryview] = deque()
         self._mask = WRITABLE
-        self._paused = self._finishing = False
+        self._paused = self._patient = self._finishing = False
         self._sock: Any = None
 
     def __repr__(self) -> str:
@@ -186,14 +187,18 @@ class Link:
         self._finishing = True
         self._finish()
 
-    def pause(self) -> None:
-        """Receive nothing for now."""
-        self._paused = True
+    def pause(self, *, patient: bool = False) -> None:
+        """Receive nothing for now.
+
+        Args:
+            patient: That the peer is gone is told when all that it has sent was received, however long that is paused.
+        """
+        self._paused, self._patient = True, patient
         self._watch()
 
     def resume(self) -> None:
         """Receive again."""
-        self._paused = False
+        self._paused = self._patient = False
         self._watch()
 
     def abort(self) -> None:
@@ -266,8 +271,16 @@ class Link:
     def _leave(self) -> None:
         """Nothing is awaited from a peer that now sends no more, or is gone."""
         number = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            self._lose(_error(number, self.address))
+        if not number:
+            return
+        error = _error(number, self.address)
+        if self._patient and not self.ended:
+            self.broken = error
+            self._outs.clear()
+            self.pending = 0
+            self._watch()
+        else:
+            self._lose(error)
 
     # ------------------------------------------------------------ sending
 
@@ -311,7 +324,8 @@ class Link:
         """Ask the poller for what is awaited now."""
         if self.closed or not self.connected:
             return
-        mask = READABLE if self.broken is not None or not (self.ended or self._paused) else 0
+        broken = self.broken is not None and not self._patient
+        mask = READABLE if broken or not (self.ended or self._paused) else 0
         if self.pending:
             mask |= WRITABLE
         if mask != self._mask:

@@ -203,7 +203,7 @@ class Line:
         if channel.closed is not None:
             self._fail(DisconnectedError(f"the server has closed the WebSocket: {channel.closed}"))
         elif channel.more:
-            link.pause()
+            link.pause(patient=True)
         elif self._ending is not None:
             self._fail(self._ending)
         else:

@@ -20,7 +20,8 @@ from totohio.wire.framing import Framer, FramingError, frame
 from totohio.wire.lending import LendingError
 from totohio.wire.slicing import Sliced
 
-STRANGE = {b"HTTP/": "HTTP", b"\x15\x03": "TLS"}  # what begins otherwise than with the length of a message
+STRANGE = {b"HTTP": "HTTP", b"\x15\x03": "TLS"}  # what begins otherwise than with the length of a message
+HEAD_SIZE = max(map(len, STRANGE))
 PASSING = frozenset((408, 425, 429))  # statuses below 500 that ask to come again (RFC 9110, 8470 and 6585)
 
 
@@ -82,6 +83,7 @@ class Frames:
         self.closed: str | None = None
         self._most = most
         self._framer = Framer(MAX_FRAME)
+        self._head = b""  # what the server has said first
 
     def received(self, data: bytes) -> list[bytes]:
         """Take bytes that have come; give the messages that are whole, or as many of them as are taken at a time.
@@ -90,11 +92,13 @@ class Frames:
             NotLendingError: Something else is spoken there.
             FramingError: One is larger than may be.
         """
+        if len(self._head) < HEAD_SIZE:
+            self._head += data[: HEAD_SIZE - len(self._head)]
         try:
             messages = self._framer.frames(data, self._most)
         except FramingError as error:
             for begin, what in STRANGE.items():
-                if data.startswith(begin):
+                if self._head.startswith(begin):
                     raise NotLendingError(f"{what} is spoken there") from error
             raise
         self.more = len(messages) >= self._most
